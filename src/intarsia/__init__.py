@@ -1,0 +1,90 @@
+"""Intarsia: a folder of images and masks -> a segmentation model that can be trusted.
+
+>>> import intarsia
+>>> training = intarsia.train("photos", "runs/first", {"train": {"budget": "10m"}})
+>>> print(intarsia.evaluate(training.folder, "photos").miou)
+>>> mask = intarsia.load("runs/first").predict(intarsia.read_image("new.jpg"))
+
+Names are imported when they are first used: `import intarsia` alone does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from intarsia._version import __version__
+from intarsia.errors import DataError, IntarsiaError, MachineError, ModelFileError, SettingsError
+
+if TYPE_CHECKING:
+    from intarsia.data.adapters import from_albumentations, from_torchvision
+    from intarsia.data.index import Dataset, Pair, open_dataset
+    from intarsia.data.read import read_image, read_mask
+    from intarsia.demonstration import demo
+    from intarsia.evaluation import evaluate
+    from intarsia.inference import Predictor, load
+    from intarsia.labels import Labels
+    from intarsia.metrics import Scores
+    from intarsia.networks.segmenter import Segmenter
+    from intarsia.networks.unet import UNet
+    from intarsia.prediction import Prediction, predict
+    from intarsia.settings import Settings, make_settings
+    from intarsia.training import Training, train
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "IntarsiaError",
+    "Labels",
+    "MachineError",
+    "ModelFileError",
+    "Pair",
+    "Prediction",
+    "Predictor",
+    "Scores",
+    "Segmenter",
+    "Settings",
+    "SettingsError",
+    "Training",
+    "UNet",
+    "__version__",
+    "demo",
+    "evaluate",
+    "from_albumentations",
+    "from_torchvision",
+    "load",
+    "make_settings",
+    "open_dataset",
+    "predict",
+    "read_image",
+    "read_mask",
+    "train",
+]
+
+_HOME = {
+    "Dataset": "data.index",
+    "Labels": "labels",
+    "Pair": "data.index",
+    "Prediction": "prediction",
+    "Predictor": "inference",
+    "Scores": "metrics",
+    "Segmenter": "networks.segmenter",
+    "Settings": "settings",
+    "Training": "training",
+    "UNet": "networks.unet",
+    "demo": "demonstration",
+    "evaluate": "evaluation",
+    "from_albumentations": "data.adapters",
+    "from_torchvision": "data.adapters",
+    "load": "inference",
+    "make_settings": "settings",
+    "open_dataset": "data.index",
+    "predict": "prediction",
+    "read_image": "data.read",
+    "read_mask": "data.read",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name not in _HOME:
+        raise AttributeError(f"module 'intarsia' has no attribute {name!r}")
+    return getattr(import_module(f"intarsia.{_HOME[name]}"), name)

@@ -1,0 +1,5 @@
+"""`python -m intarsia`."""
+
+from intarsia.cli import main
+
+main()

@@ -1,0 +1,92 @@
+"""The state of a training, and the file that it is continued from."""
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import torch
+
+from intarsia.errors import ModelFileError, SettingsError
+from intarsia.files import write_whole
+from intarsia.metrics import Scores
+from intarsia.networks.segmenter import Segmenter
+from intarsia.settings import Settings, differences
+
+# What may differ when a run is continued, since the result does not depend on it.
+_FREE_TO_CHANGE = ("data.workers", "data.cache", "train.checkpoint_every")
+
+
+@dataclass
+class State:
+    """What changes while training; all of it is saved in a checkpoint."""
+
+    segmenter: Segmenter
+    average: Segmenter
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    elapsed: float = 0.0  # seconds of training in all
+    validating: float = 0.0  # seconds of it spent on validation
+    val_scores: list[float] = field(default_factory=list)  # mIoU of each validation
+    best: Scores | None = None
+
+
+def save_checkpoint(path: Path, settings: Settings, state: State) -> None:
+    """Writes `state`, whole or not at all.
+
+    Raises:
+        MachineError: the disk is full or read-only.
+    """
+    best = state.best and {
+        "names": list(state.best.names),
+        "confusion": torch.from_numpy(state.best.confusion),
+        "images": state.best.images,
+        "ignored_pixels": state.best.ignored_pixels,
+    }
+    buffer = BytesIO()
+    torch.save(
+        {
+            "settings": settings.model_dump_json(),
+            "segmenter": state.segmenter.state_dict(),
+            "average": state.average.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "scaler": state.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+            "step": state.step,
+            "elapsed": state.elapsed,
+            "validating": state.validating,
+            "val_scores": state.val_scores,
+            "best": best,
+        },
+        buffer,
+    )
+    write_whole(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
+    """Sets `state`, freshly made, to what the checkpoint holds.
+
+    Raises:
+        ModelFileError: the checkpoint is damaged.
+        SettingsError: the settings differ in something that changes the result.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        trained_with = Settings.model_validate_json(saved["settings"])
+    except Exception as error:  # whatever unpickling raises on damaged bytes
+        raise ModelFileError(f"{path}: is damaged and cannot be continued from: {type(error).__name__}.") from None
+    changed = {
+        name: values for name, values in differences(trained_with, settings).items() if name not in _FREE_TO_CHANGE
+    }
+    if changed:
+        lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
+        raise SettingsError(f"{path.parent}: was trained with other settings:\n{lines}\nGive the same ones.")
+    state.segmenter.load_state_dict(saved["segmenter"])
+    state.average.load_state_dict(saved["average"])
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.scaler.load_state_dict(saved["scaler"])
+    torch.set_rng_state(saved["random"])
+    state.step, state.elapsed, state.validating = saved["step"], saved["elapsed"], saved["validating"]
+    state.val_scores = saved["val_scores"]
+    if best := saved["best"]:
+        state.best = Scores(tuple(best["names"]), best["confusion"].numpy(), best["images"], best["ignored_pixels"])

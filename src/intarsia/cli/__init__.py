@@ -1,0 +1,37 @@
+"""The command line: reads settings, calls one public function, prints its result."""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from intarsia.cli.commands import app
+from intarsia.errors import IntarsiaError
+
+__all__ = ["app", "main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command and exits with its code; an error of the user's is one line, never a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(arguments, prog_name="intarsia")
+    except IntarsiaError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except BrokenPipeError:  # `intarsia ... | head`: nobody reads any more
+        sys.stderr.close()
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,1 @@
+"""Data: files -> pairs of image and index mask -> batches."""

@@ -1,0 +1,173 @@
+"""Augmentation: one warp for image and mask, then light on the image alone.
+
+All geometry (zoom, shift, rotation, flips, crop to the training size) is composed into ONE affine matrix and
+applied once: the image linearly and padded with 0, the mask by nearest neighbour and padded with the ignore
+index. Photometry is a look-up table and never sees the mask. Every random number comes from the generator that
+is handed in, which `sample_generator` makes from (seed, epoch, index) alone, so that results do not depend on
+the number of workers.
+
+Shapes: image [H, W, bands], mask [H, W] of class indices; sizes are (height, width).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from intarsia.settings import AugmentSettings
+
+Image = NDArray[Any]
+Mask = NDArray[Any]
+Transform = Callable[[Image, Mask, np.random.Generator], tuple[Image, Mask]]
+"""Anything that varies a pair: (image, mask, generator) -> (image, mask), both of the training size."""
+
+_OPENCV_BANDS = 4  # OpenCV warps at most this many bands at once
+_NOISE_LENGTH = 1 << 20
+_NOISE_UNIT = 64  # one standard deviation in the noise bank
+
+
+def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The source of all randomness of one sample."""
+    return np.random.default_rng((seed, epoch, index))
+
+
+@dataclass(frozen=True)
+class Augment:
+    """The built-in `Transform`.
+
+    Attributes:
+        settings: the ranges.
+        size: (height, width) of the results.
+        ignore_index: what the mask is padded with.
+    """
+
+    settings: AugmentSettings
+    size: tuple[int, int]
+    ignore_index: int
+
+    def __call__(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
+        """Varies one pair; `image` uint8, uint16 or float32."""
+        height, width = image.shape[:2]
+        matrix = random_affine(rng, (height, width), self.size, self.settings)
+        warped_image, warped_mask = warp(image, mask, matrix, self.size, self.ignore_index)
+        return photometry(warped_image, rng, self.settings), warped_mask
+
+
+def random_affine(
+    rng: np.random.Generator, source: tuple[int, int], target: tuple[int, int], settings: AugmentSettings
+) -> NDArray[np.float64]:
+    """Draws the matrix [2, 3] that takes a pixel (x, y) of the result to its place in the source.
+
+    The view is a rotated rectangle of target / zoom pixels. Where it is smaller than the source it lies anywhere
+    inside, where it is larger the source lies anywhere inside it; then it is shifted by `settings.shift`.
+    """
+    low, high = settings.scale
+    zoom = np.exp(rng.uniform(np.log(low), np.log(high)))
+    angle = np.deg2rad(rng.uniform(-settings.rotate, settings.rotate))
+    mirror_x = -1.0 if rng.random() < settings.flip_horizontal else 1.0
+    mirror_y = -1.0 if rng.random() < settings.flip_vertical else 1.0
+    view = np.array([target[1], target[0]]) / zoom  # (x, y) from here on, as OpenCV has it
+    extent = np.array([source[1], source[0]], dtype=np.float64)
+    slack = np.abs(extent - view) / 2
+    centre = extent / 2 + rng.uniform(-1, 1, 2) * slack + rng.uniform(-1, 1, 2) * settings.shift * view
+
+    cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+    turn = np.array([[cos * mirror_x, -sin * mirror_y], [sin * mirror_x, cos * mirror_y]])
+    middle = np.array([target[1] - 1, target[0] - 1]) / 2  # pixel centres have whole coordinates
+    return np.column_stack([turn, centre - 0.5 - turn @ middle])
+
+
+def warp(
+    image: Image, mask: Mask, matrix: NDArray[np.float64], size: tuple[int, int], ignore_index: int
+) -> tuple[Image, Mask]:
+    """Applies a matrix of `random_affine`: image linear, padded with 0; mask nearest, with `ignore_index`."""
+    target = (size[1], size[0])
+    inverse = cv2.WARP_INVERSE_MAP
+    parts = [
+        cv2.warpAffine(image[:, :, start : start + _OPENCV_BANDS], matrix, target, flags=cv2.INTER_LINEAR | inverse)
+        for start in range(0, image.shape[2], _OPENCV_BANDS)
+    ]
+    warped_image = np.concatenate([np.atleast_3d(part) for part in parts], axis=2) if len(parts) > 1 else parts[0]
+    warped_mask = cv2.warpAffine(
+        mask,
+        matrix,
+        target,
+        flags=cv2.INTER_NEAREST | inverse,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=ignore_index,
+    )
+    return warped_image.reshape(*size, -1), warped_mask
+
+
+def photometry(image: Image, rng: np.random.Generator, settings: AugmentSettings) -> Image:
+    """Brightness, contrast, gamma, saturation, blur and noise; the units of `settings` are shares of white.
+
+    Args:
+        image: [H, W, bands] uint8 or uint16 (white is the dtype's largest value), or float32 (white is the
+            image's own largest magnitude).
+        rng: drawn from in a fixed order, whatever is switched off.
+        settings: the ranges.
+    """
+    brightness, contrast, gamma, saturation = rng.uniform(-1, 1, 4) * (
+        settings.brightness,
+        settings.contrast,
+        settings.gamma,
+        settings.saturation,
+    )
+    sigma, deviation = rng.random(2) * (settings.blur, settings.noise)
+    image = _tone(image, brightness, 1 + contrast, 1 + gamma)
+    if image.shape[2] == 3 and saturation:
+        image = _saturate(image, 1 + saturation)
+    if sigma > 0.3:  # below, the kernel is a single pixel
+        image = cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
+    if deviation:
+        start = int(rng.integers(_NOISE_LENGTH))
+        image = _add_noise(image, deviation * _white(image), start)
+    return image
+
+
+def _white(image: Image) -> float:
+    if image.dtype == np.float32:
+        return float(np.abs(image).max()) or 1.0
+    return float(np.iinfo(image.dtype).max)
+
+
+def _tone(image: Image, brightness: float, contrast: float, gamma: float) -> Image:
+    """((x - 1/2) * contrast + 1/2 + brightness) ** gamma, with x and the result in 0..1 of white."""
+    if image.dtype == np.float32:
+        white = _white(image)
+        return (image - white / 2) * np.float32(contrast) + np.float32(white / 2 + brightness * white)
+    white = int(_white(image))
+    ramp = np.linspace(0, 1, white + 1)
+    table = np.clip((ramp - 0.5) * contrast + 0.5 + brightness, 0, 1) ** gamma * white
+    if image.dtype == np.uint8:
+        return cv2.LUT(image, table.round().astype(np.uint8)).reshape(image.shape)
+    tone: Image = table.round().astype(np.uint16)[image]
+    return tone
+
+
+def _saturate(image: Image, amount: float) -> Image:
+    """Moves every colour away from (amount > 1) or towards its grey; grey is the ITU-R BT.601 luma."""
+    luma = np.array([0.299, 0.587, 0.114])
+    matrix = amount * np.eye(3) + (1 - amount) * luma
+    return cv2.transform(image, matrix)
+
+
+def _add_noise(image: Image, deviation: float, start: int) -> Image:
+    """Adds normal noise, taken from a bank at `start`: 20 times faster than drawing it anew."""
+    bank = _noise_bank()
+    repeats = -(-(start + image.size) // bank.size)
+    noise = (np.tile(bank, repeats) if repeats > 1 else bank)[start : start + image.size]
+    depth = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}.get(image.dtype, cv2.CV_32F)
+    flat = image.reshape(image.shape[0], -1)
+    noisy = cv2.addWeighted(flat, 1.0, noise.reshape(flat.shape), deviation / _NOISE_UNIT, 0.0, dtype=depth)
+    return noisy.reshape(image.shape)
+
+
+@cache
+def _noise_bank() -> NDArray[np.int16]:
+    return (np.random.default_rng(0).standard_normal(_NOISE_LENGTH) * _NOISE_UNIT).round().astype(np.int16)

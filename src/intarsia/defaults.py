@@ -1,0 +1,84 @@
+"""The choices that settings leave open, made from the data and the machine. Nothing else chooses.
+
+`intarsia train` writes what was chosen into the run's settings.toml.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from intarsia.data.check import Survey
+from intarsia.data.dataset import memory_bytes
+from intarsia.errors import SettingsError
+from intarsia.settings import Precision, Settings
+
+_SIZE_STEP = 32
+_LARGEST_SIZE = {"cpu": 384, "accelerator": 768}
+_SMALL_MODEL = {"width": 32, "depth": 4, "stem": 2}
+_LARGE_MODEL = {"width": 64, "depth": 4, "stem": 1}
+_BATCH = 8
+_MOST_WORKERS = 8
+_DEFAULT_BUDGET = 600.0  # seconds
+
+
+def resolve(settings: Settings, survey: Survey, device: torch.device) -> Settings:
+    """Fills every setting that is None.
+
+    Raises:
+        SettingsError: the training size cannot work with the network.
+    """
+    on_cpu = device.type == "cpu"
+    model = {**(_SMALL_MODEL if on_cpu else _LARGE_MODEL), **_given(settings.model)}
+    train = {
+        "size": _training_size(survey.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"]),
+        "batch": _BATCH,
+        "precision": best_precision(device),
+        **_given(settings.train),
+        "device": str(device),
+    }
+    if not (settings.train.budget or settings.train.epochs or settings.train.steps):
+        train["budget"] = _DEFAULT_BUDGET
+    data = {
+        "workers": 0 if on_cpu else min(_MOST_WORKERS, os.cpu_count() or 1),
+        "cache": survey.pixels * (survey.bands + 1) < memory_bytes() / 8,
+        **_given(settings.data),
+    }
+    return Settings.model_validate(settings.model_dump() | {"model": model, "train": train, "data": data})
+
+
+def best_precision(device: torch.device) -> Precision:
+    """bf16 where the hardware multiplies in it, else fp32."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return "bf16"
+    return "fp32"
+
+
+def check_batch(settings: Settings, stride: int) -> None:
+    """Refuses a bottleneck of a single value, whose variance BatchNorm cannot take.
+
+    Raises:
+        SettingsError: it would be one.
+    """
+    assert settings.train.size is not None
+    assert settings.train.batch is not None
+    height, width = (-(-side // stride) for side in settings.train.size)
+    if settings.model.norm == "batch" and settings.train.batch * height * width == 1:
+        raise SettingsError(
+            f"train.batch = 1 with train.size = {settings.train.size} leaves BatchNorm a single value at the "
+            "bottleneck. Use a larger size or batch, or model.norm=group."
+        )
+
+
+def _training_size(median: tuple[int, int], largest: int) -> tuple[int, int]:
+    """The pictures' median size, at most `largest`, rounded up to steps of 32."""
+    height, width = (min(-(-side // _SIZE_STEP) * _SIZE_STEP, largest) for side in median)
+    return height, width
+
+
+def _given(section: object) -> Mapping[str, Any]:
+    """The settings of a section that are not None."""
+    return {name: value for name, value in vars(section).items() if value is not None}

@@ -1,0 +1,84 @@
+"""Scoring a model on a split, at the original resolution of its files."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from intarsia.data.check import read_pair
+from intarsia.data.index import Dataset, Pair, open_dataset
+from intarsia.errors import DataError, listing
+from intarsia.inference import Predictor, load, predict_classes
+from intarsia.labels import Labels
+from intarsia.metrics import Scores, confusion_matrix, scores_of
+from intarsia.networks.segmenter import Segmenter
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    model: str | Path | Predictor,
+    data: str | Path | Dataset,
+    split: str = "val",
+    *,
+    device: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Scores:
+    """Scores a model on one split, with one confusion matrix over all its pixels at original resolution.
+
+    Args:
+        model: a run folder, a model file, or what `load` returned.
+        data: a folder in any known layout, a dataset file, or what `open_dataset` returned. Mask values mean
+            what they meant in training, unless `data` declares classes of the same names itself.
+        split: train, val or test. A val split that must be drawn is drawn as it was for training.
+        device: as for `load`.
+        progress: called with the number of images done and of all.
+
+    Raises:
+        DataError: no such split, undecodable files, sizes that differ, values without a meaning, other classes.
+        ModelFileError: no model of ours.
+    """
+    predictor = model if isinstance(model, Predictor) else load(model, device)
+    card = predictor.card
+    if not isinstance(data, Dataset):
+        data = open_dataset(data, val_share=card.data.val_share, scene_separator=card.data.scene_separator)
+    labels = _common_labels(card.labels, data)
+    return score(predictor.segmenter, data.split(split), labels, progress)
+
+
+def score(
+    segmenter: Segmenter, pairs: Sequence[Pair], labels: Labels, progress: Progress = lambda done, total: None
+) -> Scores:
+    """Scores a segmenter in eval mode on pairs; memory does not grow with their number."""
+    confusion: Tensor | int = 0
+    ignored = 0
+    for done, pair in enumerate(pairs, start=1):
+        image, stored = read_pair(pair, segmenter.bands)
+        try:
+            target = torch.from_numpy(labels.encode(stored).astype("int64"))
+        except DataError as error:
+            raise DataError(f"{pair.mask}: {error}") from None
+        predicted = predict_classes(segmenter, image)
+        target = target.to(predicted.device)
+        confusion = confusion + confusion_matrix(predicted, target, len(labels), labels.ignore_index)
+        ignored += int((target == labels.ignore_index).sum())
+        progress(done, len(pairs))
+    assert isinstance(confusion, Tensor), "a split is never empty"
+    return scores_of(labels.names, confusion, len(pairs), ignored)
+
+
+def _common_labels(trained: Labels, data: Dataset) -> Labels:
+    """The model's classes, with the stored values of the dataset where it declares any."""
+    if data.labels is None:
+        return replace(trained, ignore=tuple(dict.fromkeys(trained.ignore + data.ignore)))
+    if set(data.labels.names) != set(trained.names):
+        lacking = [name for name in trained.names if name not in data.labels.names]
+        surplus = [name for name in data.labels.names if name not in trained.names]
+        raise DataError(
+            f"{data.root}: declares other classes than the model was trained on: "
+            f"missing {listing(lacking) or 'none'}, unknown {listing(surplus) or 'none'}."
+        )
+    value_of = dict(zip(data.labels.names, data.labels.values, strict=True))
+    return replace(trained, values=tuple(value_of[name] for name in trained.names), ignore=data.labels.ignore)

@@ -1,0 +1,174 @@
+"""Losses: logits [B, C, H, W] and target [B, H, W] (int64 class indices) -> a scalar.
+
+All of them leave out pixels whose target is `ignore_index`, weigh classes by `weight` [C], compute in float32
+whatever autocast says, and are 0 with a gradient of 0 (not NaN) where every pixel is ignored.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intarsia.errors import SettingsError, did_you_mean
+from intarsia.labels import IGNORE
+from intarsia.settings import LossSettings
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE
+) -> Tensor:
+    """Mean of -log p of the true class over the counted pixels, each weighted by its class."""
+    return _cross_entropy(_log_softmax(logits), target, weight, ignore_index)
+
+
+def dice(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE, smooth: float = 1.0
+) -> Tensor:
+    """Soft Dice loss, 1 - 2 |P*T| / (|P| + |T|), over the batch as one picture.
+
+    Milletari, Navab, Ahmadi: "V-Net" (2016), with |P| instead of |P|^2; mean over the classes in the target,
+    weighted by `weight`.
+    """
+    return _dice(_log_softmax(logits), target, weight, ignore_index, smooth)
+
+
+def cross_entropy_dice(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORE,
+    dice_weight: float = 1.0,
+) -> Tensor:
+    """`cross_entropy` + dice_weight * `dice`, from one softmax."""
+    log_p = _log_softmax(logits)
+    loss = _cross_entropy(log_p, target, weight, ignore_index)
+    return loss + dice_weight * _dice(log_p, target, weight, ignore_index) if dice_weight else loss
+
+
+def focal(
+    logits: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = IGNORE, gamma: float = 2.0
+) -> Tensor:
+    """Mean of -(1 - p)^gamma log p of the true class: Lin et al., "Focal Loss" (2017)."""
+    true, pixel_weight = _true_class(_log_softmax(logits), target, weight, ignore_index)
+    losses = -((1 - true.exp()) ** gamma) * true
+    return (losses * pixel_weight).sum() / _at_least_something(pixel_weight.sum())
+
+
+def tversky(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = IGNORE,
+    alpha: float = 0.3,
+    smooth: float = 1.0,
+) -> Tensor:
+    """1 - TP / (TP + alpha FP + (1 - alpha) FN), mean over classes in the target.
+
+    Salehi, Erdogmus, Gholipour: "Tversky loss function for image segmentation" (2017); alpha = 0.5 is Dice.
+    """
+    hit, predicted, present = _overlap(_log_softmax(logits), target, ignore_index)
+    index = (hit + smooth) / (hit + alpha * (predicted - hit) + (1 - alpha) * (present - hit) + smooth)
+    return _mean_over_present(1 - index, present, weight)
+
+
+LOSSES: dict[str, Callable[[LossSettings], Callable[..., Tensor]]] = {
+    "ce": lambda settings: cross_entropy,
+    "dice": lambda settings: dice,
+    "ce+dice": lambda settings: partial(cross_entropy_dice, dice_weight=settings.dice_weight),
+    "focal": lambda settings: partial(focal, gamma=settings.focal_gamma),
+    "tversky": lambda settings: partial(tversky, alpha=settings.tversky_alpha),
+}
+
+
+def make_loss(settings: LossSettings, weight: Tensor | None, ignore_index: int) -> Loss:
+    """The loss that the settings name.
+
+    Raises:
+        SettingsError: there is no such loss; the nearest name is offered.
+    """
+    if settings.name not in LOSSES:
+        raise SettingsError(f"loss.name = {settings.name!r} is unknown. {did_you_mean(settings.name, LOSSES)}")
+    return partial(LOSSES[settings.name](settings), weight=weight, ignore_index=ignore_index)
+
+
+def class_weights(counts: NDArray[np.int64], kind: str) -> NDArray[np.float64]:
+    """[C] weights from pixel counts [C], with mean 1 over the classes that occur; 1 for those that do not.
+
+    Args:
+        counts: pixels of each class in the training split.
+        kind: "none": all 1.
+            "inverse": 1 / share.
+            "median_frequency": median share / share (Eigen, Fergus 2015, with shares over the whole split).
+            "effective_number": (1 - b) / (1 - b^n) with n the share in thousandths and b = 0.999
+                (Cui et al. 2019, "Class-Balanced Loss"; shares, since neighbouring pixels are no new samples).
+    """
+    weights = np.ones(len(counts))
+    present = counts > 0
+    if kind == "none" or not present.any():
+        return weights
+    share = counts[present] / counts.sum()
+    if kind == "inverse":
+        own = 1 / share
+    elif kind == "median_frequency":
+        own = np.median(share) / share
+    elif kind == "effective_number":
+        beta = 0.999
+        own = (1 - beta) / (1 - beta ** (share * 1000))
+    else:
+        raise AssertionError(kind)
+    weights[present] = own / own.mean()
+    return weights
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    with torch.autocast(logits.device.type, enabled=False):
+        return F.log_softmax(logits.float(), dim=1)
+
+
+def _cross_entropy(log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+    total = F.nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction="sum")
+    counted = target != ignore_index
+    if weight is None:
+        return total / _at_least_something(counted.sum().to(total.dtype))
+    return total / _at_least_something(weight[target.clamp(max=len(weight) - 1)].mul(counted).sum())
+
+
+def _dice(log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, smooth: float = 1.0) -> Tensor:
+    hit, predicted, present = _overlap(log_p, target, ignore_index)
+    return _mean_over_present(1 - (2 * hit + smooth) / (predicted + present + smooth), present, weight)
+
+
+def _overlap(log_p: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For each class [C], over the counted pixels: sum of p where it is true, sum of p, number of pixels."""
+    classes = log_p.shape[1]
+    counted = target != ignore_index
+    p = log_p.exp() * counted.unsqueeze(1)
+    index = target.clamp(max=classes - 1)
+    true = p.gather(1, index.unsqueeze(1)).flatten()  # [B*H*W]
+    hit = torch.zeros(classes, device=p.device).index_add(0, index.flatten(), true)
+    present = torch.bincount(index[counted], minlength=classes).to(p.dtype)
+    return hit, p.sum(dim=(0, 2, 3)), present
+
+
+def _mean_over_present(losses: Tensor, present: Tensor, weight: Tensor | None) -> Tensor:
+    occurs = (present > 0).to(losses.dtype) * (1 if weight is None else weight)
+    return (losses * occurs).sum() / _at_least_something(occurs.sum())
+
+
+def _true_class(log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """Log-probability of the true class [B, H, W], and each pixel's weight (0 where ignored)."""
+    counted = (target != ignore_index).to(log_p.dtype)
+    index = target.clamp(max=log_p.shape[1] - 1)
+    true = log_p.gather(1, index.unsqueeze(1)).squeeze(1)
+    return true, counted if weight is None else counted * weight[index]
+
+
+def _at_least_something(total: Tensor) -> Tensor:
+    """The total, or 1 where it is 0: a sum of nothing divided by it is 0."""
+    return torch.where(total > 0, total, torch.ones_like(total))

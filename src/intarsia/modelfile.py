@@ -1,0 +1,183 @@
+"""The model file: weights in safetensors, and in its header everything that is needed to run them.
+
+The header's entry `intarsia` is JSON: format version, network settings, labels, bands, how the data were split,
+the scores at the time of saving, and the SHA-256 of the weights. Nothing in it is code or names code.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from intarsia._version import __version__
+from intarsia.errors import ModelFileError, SettingsError, listing
+from intarsia.files import write_whole
+from intarsia.labels import Labels
+from intarsia.networks import find_network
+from intarsia.networks.segmenter import Segmenter
+from intarsia.settings import DataSettings, ModelSettings
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+MODEL_FILE = "model.safetensors"  # of a run folder: its best model
+_LARGEST_HEADER = 100 << 20
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says about itself.
+
+    Attributes:
+        model: the network and its shape.
+        labels: classes, colours, and the stored mask values that mean them.
+        bands: bands of the images.
+        data: how the training data were read and split, so that scoring uses the same.
+        training: free notes: steps, seconds, scores.
+    """
+
+    model: ModelSettings
+    labels: Labels
+    bands: int
+    data: DataSettings
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_segmenter(card: ModelCard, mean: tuple[float, ...], std: tuple[float, ...]) -> Segmenter:
+    """A segmenter with fresh weights.
+
+    Raises:
+        SettingsError: there is no such network.
+    """
+    network = find_network(card.model.name)
+    return Segmenter(network.build(card.model, card.bands, len(card.labels)), network.stride(card.model), mean, std)
+
+
+def save_model(segmenter: Segmenter, card: ModelCard, path: Path) -> None:
+    """Writes a model file, whole or not at all.
+
+    Raises:
+        MachineError: the disk is full or read-only.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in segmenter.state_dict().items()}
+    header = {
+        "format": FORMAT,
+        "version": __version__,
+        "model": card.model.model_dump(mode="json"),
+        "labels": card.labels.to_dict(),
+        "bands": card.bands,
+        "data": card.data.model_dump(mode="json"),
+        "training": dict(card.training),
+        "sha256": _digest(weights),
+    }
+    write_whole(path, save(weights, metadata={"intarsia": json.dumps(header)}))
+
+
+def load_model(path: str | Path) -> tuple[Segmenter, ModelCard]:
+    """Reads a model file, or the best model of a run folder. The segmenter is in eval mode, on the CPU.
+
+    Raises:
+        ModelFileError: missing, empty, truncated, a pickle, damaged, or not a model file of ours.
+    """
+    path = find_model_file(Path(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}.") from None
+    header = _read_header(content, path)
+    try:
+        weights = load(content)
+    except SafetensorError as error:
+        raise ModelFileError(f"{path}: is truncated or damaged: {error}. Copy or train it again.") from None
+    try:
+        card = ModelCard(
+            model=ModelSettings.model_validate(header["model"]),
+            labels=Labels.from_dict(header["labels"]),
+            bands=int(header["bands"]),
+            data=DataSettings.model_validate(header["data"]),
+            training=header["training"],
+        )
+        segmenter = build_segmenter(card, (0.0,) * card.bands, (1.0,) * card.bands)
+    except (KeyError, TypeError, ValueError, ValidationError, SettingsError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(
+            f"{path}: its header cannot be understood (written by Intarsia {header.get('version')}): {reason}"
+        ) from None
+    _load_weights(segmenter, weights, path)
+    if _digest(weights) != header.get("sha256"):
+        raise ModelFileError(f"{path}: its weights are not those that were saved (SHA-256 differs). Copy it again.")
+    return segmenter.eval(), card
+
+
+def find_model_file(path: Path) -> Path:
+    """The model file itself, or that of a run folder.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    if not path.exists():
+        raise ModelFileError(f"{path}: does not exist. A model is a run folder or a {SUFFIX} file.")
+    if not path.is_dir():
+        return path
+    if not (path / MODEL_FILE).is_file():
+        raise ModelFileError(f"{path}: holds no {MODEL_FILE}: not a run folder, or its training saved nothing yet.")
+    return path / MODEL_FILE
+
+
+def _read_header(content: bytes, path: Path) -> dict[str, Any]:
+    """Our part of the safetensors header: 8 bytes little-endian length, then that much JSON."""
+    if not content:
+        raise ModelFileError(f"{path}: is empty. Copy or train it again.")
+    if content.startswith((b"PK\x03\x04", b"\x80")):
+        raise ModelFileError(
+            f"{path}: is a pickle (.pt, .pth), which can run code when it is read. Only {SUFFIX} files that "
+            "`intarsia train` wrote are loaded."
+        )
+    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _LARGEST_HEADER + 1
+    if length > _LARGEST_HEADER:
+        raise ModelFileError(f"{path}: is not a model file ({SUFFIX}).")
+    try:
+        header = json.loads(content[8 : 8 + length])
+    except ValueError:
+        raise ModelFileError(f"{path}: is truncated or not a model file ({SUFFIX}).") from None
+    own = header.get("__metadata__", {}).get("intarsia") if isinstance(header, dict) else None
+    if own is None:
+        raise ModelFileError(f"{path}: was not written by Intarsia: its header does not say how to run it.")
+    entry: dict[str, Any] = json.loads(own)
+    if entry.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path}: has format {entry.get('format')}; this version (Intarsia {__version__}) reads {FORMAT}. "
+            "Install the version that wrote it, or a newer one."
+        )
+    return entry
+
+
+def _load_weights(segmenter: Segmenter, weights: dict[str, Tensor], path: Path) -> None:
+    own = segmenter.state_dict()
+    missing = [name for name in own if name not in weights]
+    extra = [name for name in weights if name not in own]
+    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    if missing or extra or other:
+        raise ModelFileError(
+            f"{path}: its weights belong to another network: "
+            f"{len(missing)} missing ({listing(missing)}), {len(extra)} unexpected ({listing(extra)}), "
+            f"{len(other)} of another shape ({listing(other)})."
+        )
+    segmenter.load_state_dict(weights)
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

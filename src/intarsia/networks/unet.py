@@ -1,0 +1,140 @@
+"""U-Net: an encoder that halves the size `depth` times, a bottleneck, a decoder that doubles it back, and skips.
+
+After Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation" (2015), with
+padded convolutions and normalisation, so that the logits have the input's size.
+
+Legend: B batch, C channels, H, W height and width of the input, w width, d depth, s stem.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from intarsia.settings import ModelSettings
+
+_GROUP_CHANNELS = 8  # channels in a group of GroupNorm, where they divide the width
+
+
+class UNet(nn.Module):
+    """[B, bands, H, W] -> logits [B, classes, H, W]; H and W divisible by `stride`.
+
+    Args:
+        bands: bands of the input.
+        classes: number of logits.
+        width: channels of the first stage; stage i has width * 2^i.
+        depth: how often the size is halved.
+        up: "bilinear" keeps the channels while doubling the size, "transposed" halves them.
+        norm: "batch" or "group".
+        dropout: probability of dropping a channel at the bottleneck.
+        stem: 1, or 2 or 4 to work at that fraction of the size: pixels are folded into bands at the entrance, and
+            the logits are upsampled bilinearly at the exit.
+    """
+
+    def __init__(
+        self,
+        bands: int,
+        classes: int,
+        *,
+        width: int = 64,
+        depth: int = 4,
+        up: str = "bilinear",
+        norm: str = "batch",
+        dropout: float = 0.0,
+        stem: int = 1,
+    ) -> None:
+        super().__init__()
+        widths = [width * 2**stage for stage in range(depth + 1)]
+        self.stem = stem
+        self.encoder = nn.ModuleList([double_conv(bands * stem**2, width, norm)])
+        self.encoder.extend(double_conv(above, below, norm) for above, below in pairwise(widths))
+        self.dropout = nn.Dropout2d(dropout)
+        self.decoder = nn.ModuleList(
+            Up(below, above, up, norm) for above, below in reversed(list(pairwise(widths)))
+        )
+        self.head = nn.Conv2d(width, classes, kernel_size=1)
+
+    @classmethod
+    def from_settings(cls, settings: ModelSettings, bands: int, classes: int) -> "UNet":
+        """A U-Net of resolved settings."""
+        assert settings.width is not None
+        assert settings.depth is not None
+        assert settings.stem is not None
+        return cls(
+            bands,
+            classes,
+            width=settings.width,
+            depth=settings.depth,
+            up=settings.up,
+            norm=settings.norm,
+            dropout=settings.dropout,
+            stem=settings.stem,
+        )
+
+    @staticmethod
+    def stride_of(settings: ModelSettings) -> int:
+        """What height and width of the input must be divisible by."""
+        assert settings.depth is not None
+        assert settings.stem is not None
+        return settings.stem << settings.depth
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        if self.stem > 1:
+            x = F.pixel_unshuffle(x, self.stem)  # [B, bands*s*s, H/s, W/s]
+        skips: list[Tensor] = []
+        for stage, block in enumerate(self.encoder):
+            x = block(F.max_pool2d(x, 2) if stage else x)  # [B, w*2^i, H/(s*2^i), W/(s*2^i)]
+            skips.append(x)
+        x = self.dropout(skips.pop())
+        for block in self.decoder:
+            x = block(x, skips.pop())  # back up to [B, w, H/s, W/s]
+        logits: Tensor = self.head(x)
+        if self.stem > 1:
+            logits = F.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
+        return logits
+
+
+class Up(nn.Module):
+    """Doubles the size, appends the skip, and convolves twice.
+
+    [B, below, H, W] and skip [B, above, 2H, 2W] -> [B, above, 2H, 2W]
+    """
+
+    def __init__(self, below: int, above: int, up: str, norm: str) -> None:
+        super().__init__()
+        transposed = up == "transposed"
+        self.up = nn.ConvTranspose2d(below, above, kernel_size=2, stride=2) if transposed else Double()
+        self.convs = double_conv(above + (above if transposed else below), above, norm)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """See the class."""
+        result: Tensor = self.convs(torch.cat([skip, self.up(x)], dim=1))
+        return result
+
+
+class Double(nn.Module):
+    """[B, C, H, W] -> [B, C, 2H, 2W], bilinear; the channels stay."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def double_conv(channels: int, width: int, norm: str) -> nn.Sequential:
+    """Twice 3x3 convolution, normalisation, ReLU. No bias: the normalisation has its own."""
+    layers: list[nn.Module] = []
+    for inputs in (channels, width):
+        layers += [
+            nn.Conv2d(inputs, width, kernel_size=3, padding=1, bias=False),
+            _norm(width, norm),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+def _norm(channels: int, norm: str) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.GroupNorm(channels // _GROUP_CHANNELS if channels % _GROUP_CHANNELS == 0 else 1, channels)

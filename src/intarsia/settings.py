@@ -1,0 +1,290 @@
+"""Settings: one frozen, validated schema for Python, TOML files and the command line.
+
+A field that is None is chosen from the data and the machine when training starts (`training.resolve`); the
+resolved settings are written into the run folder as `settings.toml`, which can be given back with `--config`.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from intarsia.errors import SettingsError, did_you_mean
+from intarsia.files import write_whole
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?$")
+
+
+def seconds(duration: object) -> object:
+    """`10m`, `1h30m`, `90s` or a plain number of seconds -> seconds; anything else is left to the validator."""
+    if not isinstance(duration, str) or not (match := _DURATION.match(duration.strip())) or not match.group():
+        return duration
+    hours, minutes, rest = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + rest
+
+
+def _height_width(size: object) -> object:
+    if isinstance(size, int):
+        return (size, size)
+    if isinstance(size, str) and re.fullmatch(r"\s*\d+\s*([,x]\s*\d+\s*)?", size):
+        numbers = [int(number) for number in re.split("[,x]", size)]
+        return (numbers[0], numbers[-1])
+    return size
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Size = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]],
+    BeforeValidator(_height_width),
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DataSettings(Section):
+    """Where pixels come from and what they mean."""
+
+    ignore: tuple[Annotated[int, Field(ge=0, le=65535)], ...] = Field(
+        (), description="stored mask values that count for nothing (255 always, unless it is a class)"
+    )
+    val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="share of the training pairs held out when there is no val split"
+    )
+    scene_separator: str = Field(
+        "", description="when splitting, file names alike up to the first of this text stay together"
+    )
+    workers: Annotated[int, Field(ge=0, le=256)] | None = Field(
+        None, description="processes that load data; 0 = the training process itself"
+    )
+    cache: bool | None = Field(None, description="keep decoded pairs in memory (None: when they fit in 1/8 of it)")
+
+
+class AugmentSettings(Section):
+    """How training pairs are varied. Geometry is one affine matrix for image and mask."""
+
+    scale: tuple[Annotated[float, Field(gt=0.01, lt=100)], Annotated[float, Field(gt=0.01, lt=100)]] = Field(
+        (0.5, 2.0), description="zoom, smallest and largest; drawn log-uniformly"
+    )
+    rotate: Annotated[float, Field(ge=0, le=180)] = Field(10.0, description="rotation, at most +- degrees")
+    shift: Share = Field(0.1, description="shift beyond the picture's edge, at most this share of the crop")
+    flip_horizontal: Share = Field(0.5, description="probability of a left-right flip")
+    flip_vertical: Share = Field(0.0, description="probability of an up-down flip")
+    brightness: Share = Field(0.2, description="added, at most +- this share of white")
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.25, description="multiplied, at most 1 +- this")
+    gamma: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="exponent, at most 1 +- this")
+    saturation: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.3, description="distance from grey, at most 1 +- this; only with 3 bands"
+    )
+    noise: Share = Field(0.02, description="standard deviation of noise, at most this share of white")
+    blur: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.7, description="Gaussian blur, at most this sigma in pixels"
+    )
+
+
+class ModelSettings(Section):
+    """Which network, and its shape."""
+
+    name: str = Field("unet", description="one of `intarsia.networks.NETWORKS`")
+    width: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="channels of the first stage; each stage below has twice as many"
+    )
+    depth: Annotated[int, Field(ge=1, le=8)] | None = Field(None, description="number of times the size is halved")
+    up: Literal["bilinear", "transposed"] = Field("bilinear", description="how the decoder doubles the size")
+    norm: Literal["batch", "group"] = Field("batch", description="normalisation; group suits batches under 4")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="probability, at the bottleneck")
+    stem: Literal[1, 2, 4] | None = Field(
+        None, description="the network works at 1/stem of the size; logits still have the image's size"
+    )
+
+
+class LossSettings(Section):
+    """What is minimised."""
+
+    name: str = Field("ce+dice", description="one of `intarsia.losses.LOSSES`")
+    class_weights: Literal["none", "inverse", "median_frequency", "effective_number"] = Field(
+        "effective_number", description="weights of the classes, from the training split's own pixel counts"
+    )
+    dice_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of Dice in ce+dice; cross-entropy has 1")
+    focal_gamma: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="how much focal loss turns from easy pixels"
+    )
+    tversky_alpha: Share = Field(0.3, description="weight of false positives; false negatives have 1 - this")
+
+
+class OptimSettings(Section):
+    """How the loss is minimised: AdamW, a schedule, clipping."""
+
+    lr: Annotated[float, Field(gt=0, le=1)] = Field(1e-3, description="highest learning rate")
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(1e-2, description="of convolution weights only")
+    schedule: Literal["cosine", "poly", "one_cycle", "plateau"] = Field("cosine", description="after the warm-up")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.03, description="share of the training, rate from 0 to lr"
+    )
+    clip: Annotated[float, Field(gt=0)] = Field(1.0, description="largest norm of the gradient")
+    accumulate: Annotated[int, Field(ge=1, le=4096)] = Field(1, description="batches for each optimizer step")
+
+
+class TrainSettings(Section):
+    """How long, in what portions, on what."""
+
+    budget: Seconds | None = Field(None, description="wall-clock time of the training in seconds, or 10m, 1h30m")
+    epochs: Annotated[float, Field(gt=0)] | None = Field(None, description="passes over the training pairs")
+    steps: Annotated[int, Field(ge=1)] | None = Field(None, description="optimizer steps")
+    size: Size | None = Field(None, description="height, width of the training crops in pixels")
+    batch: Annotated[int, Field(ge=1, le=65536)] | None = Field(None, description="pairs in a batch")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, order and augmentation")
+    device: str | None = Field(None, description="cpu, cuda, cuda:1, mps (None: the fastest there is)")
+    precision: Precision | None = Field(
+        None, description="of the training arithmetic (None: bf16 where the hardware has it, else fp32)"
+    )
+    ema: bool = Field(True, description="average the weights over the last part of the training")
+    validations: Annotated[int, Field(ge=1)] = Field(10, description="how often to validate, evenly spread")
+    checkpoint_every: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="optimizer steps between checkpoints (None: with each validation)"
+    )
+
+
+class Settings(Section):
+    """All settings of a training."""
+
+    data: DataSettings = DataSettings()
+    augment: AugmentSettings = AugmentSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    optim: OptimSettings = OptimSettings()
+    train: TrainSettings = TrainSettings()
+
+
+def make_settings(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Settings from layers of {section: {name: value}}; later layers win.
+
+    Raises:
+        SettingsError: an unknown section or name, or a value out of range.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            if not isinstance(values, Mapping):
+                raise SettingsError(f"Setting {section!r}: write it as section.key, for example train.{section}.")
+            merged.setdefault(section, {}).update(values)
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    lengths = [name for name in ("budget", "epochs", "steps") if getattr(settings.train, name) is not None]
+    if len(lengths) > 1:
+        raise SettingsError(f"{' and '.join(lengths)}: only one of budget, epochs and steps can be given.")
+    low, high = settings.augment.scale
+    if low > high:
+        raise SettingsError(f"augment.scale = {low}, {high}: the smallest zoom stands first.")
+    return settings
+
+
+def differences(old: Settings, new: Settings) -> dict[str, tuple[object, object]]:
+    """{section.key: (old value, new value)} of all settings that differ."""
+    return {
+        f"{section}.{name}": (before, getattr(getattr(new, section), name))
+        for section in Settings.model_fields
+        for name, before in vars(getattr(old, section)).items()
+        if before != getattr(getattr(new, section), name)
+    }
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        SettingsError: the file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not valid TOML: {error}.") from None
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`section.key=value` texts -> {section: {key: value}}; values are TOML, or plain text where they are not."""
+    parsed: dict[str, dict[str, Any]] = {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and key):
+            raise SettingsError(f"{override!r}: a setting is written section.key=value, for example optim.lr=1e-3.")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        if isinstance(value, str) and "," in value and key in ("ignore", "scale"):
+            value = [part.strip() for part in value.split(",")]
+        parsed.setdefault(section, {})[key] = value
+    return parsed
+
+
+def write_toml(settings: Settings, path: Path) -> None:
+    """Writes every setting with its meaning as a comment; None is left out, as TOML has no such value."""
+    lines = ["# The settings of this run. Give them back with: intarsia train DATA --config settings.toml"]
+    for section_name in Settings.model_fields:
+        section: Section = getattr(settings, section_name)
+        lines += ["", f"[{section_name}]"]
+        for name, field in type(section).model_fields.items():
+            value = getattr(section, name)
+            text = f"# {name} =" if value is None else f"{name} = {_toml_value(value)}"
+            lines.append(f"{text:<32} # {field.description}")
+    write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    return repr(value)
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for each thing that is wrong: name, value met, what is accepted."""
+    lines = []
+    for problem in error.errors():
+        place = [str(part) for part in problem["loc"]]
+        name = ".".join(place[:2])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"Setting {name!r} is unknown. {did_you_mean(name, _siblings(place))}")
+        else:
+            message = problem["msg"][0].lower() + problem["msg"][1:]
+            description = _description(place)
+            lines.append(f"{name} = {problem['input']}: {message}{description}.")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _siblings(place: Sequence[str]) -> list[str]:
+    if len(place) == 1:
+        return list(Settings.model_fields)
+    elsewhere = [f"{name}.{place[1]}" for name in Settings.model_fields if place[1] in _fields(name)]
+    return elsewhere or [f"{place[0]}.{name}" for name in _fields(place[0])]
+
+
+def _description(place: Sequence[str]) -> str:
+    field = _fields(place[0]).get(place[1]) if len(place) > 1 else None
+    return f" ({field.description})" if field else ""
+
+
+def _fields(section: str) -> dict[str, FieldInfo]:
+    """The fields of a section by name; none where there is no such section."""
+    owner = Settings.model_fields.get(section)
+    return getattr(owner.annotation, "model_fields", {}) if owner else {}

@@ -1,0 +1,1 @@
+"""Synthetic road scenes: the data of `intarsia demo` and of the tests."""

@@ -1,0 +1,360 @@
+"""Training: one loop, from top to bottom. Set up, step, log, validate, save."""
+
+import math
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import numpy as np
+import torch
+
+from intarsia import draw
+from intarsia.checkpoint import State, load_checkpoint, save_checkpoint
+from intarsia.data.augment import Augment, Transform
+from intarsia.data.check import Survey, read_pair, survey
+from intarsia.data.dataset import TrainingPairs, batches
+from intarsia.data.index import Dataset, Pair, open_dataset
+from intarsia.defaults import check_batch, resolve
+from intarsia.errors import DataError, SettingsError, listing
+from intarsia.evaluation import score
+from intarsia.inference import find_device, predict_classes
+from intarsia.losses import Loss, class_weights, make_loss
+from intarsia.metrics import Scores
+from intarsia.modelfile import MODEL_FILE, ModelCard, build_segmenter, save_model
+from intarsia.networks import find_network
+from intarsia.networks.segmenter import Segmenter
+from intarsia.optim import learning_rate, make_optimizer, update_average
+from intarsia.runs import (
+    CHECKPOINT,
+    LAST_FILE,
+    Meter,
+    Run,
+    existing_run_folder,
+    new_run_folder,
+    read_metrics,
+)
+from intarsia.settings import Settings, make_settings, write_toml
+from intarsia.signals import StopRequest, stop_request
+
+_LOG_EVERY = 10  # steps
+_MOST_TIME_VALIDATING = 0.15  # share of a time budget
+_PICTURES = 4
+_CLOSING = 1.0  # seconds of a time budget kept for the last files
+_DTYPE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `train` did.
+
+    Attributes:
+        folder: the run folder.
+        scores: of the best model on the validation split; None when stopped before the first validation.
+        steps: optimizer steps done in all.
+        seconds: spent in all, over all its sessions.
+        stopped_by: the signal that ended it early.
+    """
+
+    folder: Path
+    scores: Scores | None
+    steps: int
+    seconds: float
+    stopped_by: Signals | None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What stays the same while training."""
+
+    run: Run
+    settings: Settings
+    card: ModelCard
+    device: torch.device
+    pairs: TrainingPairs
+    val: tuple[Pair, ...]
+    loss: Loss
+
+
+def train(
+    data: str | Path | Dataset,
+    out: str | Path | None = None,
+    settings: Settings | Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    resume: bool = False,
+    transform: Transform | None = None,
+) -> Training:
+    """Trains a network on a dataset and writes a run folder (see `runs`).
+
+    Args:
+        data: a folder in any known layout, a dataset file, or what `open_dataset` returned.
+        out: the run folder to be made; None for runs/NAME.
+        settings: or a mapping such as {"train": {"budget": "10m"}}; what is left out is chosen from the data and
+            the machine.
+        resume: continue the run in `out` from its checkpoint, with the same settings.
+        transform: augments pairs instead of the built-in augmentation; see `data.augment.Transform`.
+
+    Raises:
+        SettingsError: unknown or contradicting settings, or `out` holds another run.
+        DataError: files that would train wrong; see `data.check.survey`.
+        MachineError: no such device, disk full or read-only.
+    """
+    started = time.monotonic()
+    settings = settings if isinstance(settings, Settings) else make_settings(settings or {})
+    device = find_device(settings.train.device)
+    find_network(settings.model.name)
+    dataset = data if isinstance(data, Dataset) else _open(Path(data), settings)
+    if len(dataset.splits.get("train", ())) < 1 or "val" not in dataset.splits:
+        found = ", ".join(f"{len(pairs)} in {name}" for name, pairs in dataset.splits.items())
+        raise DataError(f"{dataset.root}: pairs: {found}. Needed are at least 2: one to train, one to validate.")
+    out = Path(out) if out is not None else None
+    folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
+    seen = survey(dataset)
+    settings = resolve(settings, seen, device)
+    with Run(folder) as run, stop_request() as stop:
+        setup = _set_up(run, dataset, seen, settings, transform)
+        state = _fresh_state(setup, seen)
+        if resume:
+            load_checkpoint(folder / CHECKPOINT, settings, state)
+            run.say(f"continuing at step {state.step}")
+        _introduce(setup, state, dataset, seen)
+        return _loop(setup, state, stop, started)
+
+
+def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Training:
+    """The training loop."""
+    run, optim, limits = setup.run, setup.settings.optim, setup.settings.train
+    assert limits.batch is not None
+    assert limits.precision is not None
+    segmenter, average = state.segmenter, state.average
+    before = state.elapsed  # seconds of earlier sessions
+    meter = Meter()
+    stream = batches(setup.pairs, limits.batch, state.step * optim.accumulate, setup.settings.data.workers or 0)
+
+    while not stop and (progress := _progress(setup, state)) < 1:
+        # One optimizer step.
+        rate = learning_rate(optim, progress, state.val_scores)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        segmenter.train()
+        for _ in range(optim.accumulate):
+            with meter.waiting():
+                image, mask = next(stream)
+            image, mask = image.to(setup.device, non_blocking=True), mask.to(setup.device, non_blocking=True)
+            with torch.autocast(setup.device.type, _DTYPE[limits.precision], enabled=limits.precision != "fp32"):
+                logits = segmenter(image)
+            loss = setup.loss(logits, mask)
+            torch.autograd.backward(state.scaler.scale(loss / optim.accumulate))
+            meter.add(loss, len(image))
+        state.scaler.unscale_(state.optimizer)
+        torch.nn.utils.clip_grad_norm_(segmenter.parameters(), optim.clip)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        if limits.ema:
+            update_average(average, segmenter, state.step)
+        state.elapsed = before + time.monotonic() - started
+
+        # Log.
+        progress = _progress(setup, state)
+        if state.step % _LOG_EVERY == 0 or progress >= 1:
+            _log(setup, state, meter, rate, progress)
+
+        # Validate and save.
+        if _validation_is_due(setup, state, progress):
+            _validate(setup, state)
+            state.elapsed = before + time.monotonic() - started
+            _save(setup, state)
+        elif limits.checkpoint_every and state.step % limits.checkpoint_every == 0:
+            save_checkpoint(run.folder / CHECKPOINT, setup.settings, state)
+
+    if stop:
+        _save(setup, state)
+        run.say(f"Stopped at step {state.step}: everything is saved. Continue with the same command and --resume.")
+    draw.curves(read_metrics(run.folder), run.folder / "curves.png")
+    state.elapsed = before + time.monotonic() - started
+    return Training(run.folder, state.best, state.step, state.elapsed, stop.signal)
+
+
+def _open(path: Path, settings: Settings) -> Dataset:
+    data = settings.data
+    return open_dataset(path, ignore=data.ignore, val_share=data.val_share, scene_separator=data.scene_separator)
+
+
+def _set_up(run: Run, dataset: Dataset, seen: Survey, settings: Settings, transform: Transform | None) -> Setup:
+    train = settings.train
+    assert train.size is not None
+    card = ModelCard(settings.model, seen.labels, seen.bands, settings.data)
+    check_batch(settings, find_network(settings.model.name).stride(settings.model))
+    device = find_device(train.device)
+    counts = seen.counts["train"]
+    weights = torch.tensor(class_weights(counts, settings.loss.class_weights), dtype=torch.float32, device=device)
+    pairs = TrainingPairs(
+        dataset.split("train"),
+        seen.labels,
+        seen.bands,
+        transform=transform or Augment(settings.augment, train.size, seen.labels.ignore_index),
+        size=train.size,
+        seed=train.seed,
+        cache=bool(settings.data.cache),
+    )
+    loss = make_loss(settings.loss, weights, seen.labels.ignore_index)
+    return Setup(run, settings, card, device, pairs, dataset.split("val"), loss)
+
+
+def _fresh_state(setup: Setup, seen: Survey) -> State:
+    torch.manual_seed(setup.settings.train.seed)
+    segmenter = build_segmenter(setup.card, seen.mean, seen.std).to(setup.device)
+    segmenter = segmenter.to(memory_format=torch.channels_last)
+    return State(
+        segmenter=segmenter,
+        average=deepcopy(segmenter).eval(),
+        optimizer=make_optimizer(segmenter, setup.settings.optim),
+        scaler=torch.amp.GradScaler(setup.device.type, enabled=setup.settings.train.precision == "fp16"),
+    )
+
+
+def _introduce(setup: Setup, state: State, dataset: Dataset, seen: Survey) -> None:
+    """Says what is trained on what, writes the settings and the contact sheet."""
+    run, settings = setup.run, setup.settings
+    write_toml(settings, run.folder / "settings.toml")
+    samples = [setup.pairs[number] for number in range(16)]
+    draw.write_picture(draw.contact_sheet(samples, seen.labels), run.folder / "augmented.png")
+    train, val = dataset.split("train"), dataset.split("val")
+    drawn = " (drawn from train by name)" if dataset.drawn else ""
+    run.say(f"{dataset.root}: {len(train)} pairs to train, {len(val)} to validate{drawn}")
+    shares = seen.counts["train"] / seen.counts["train"].sum()
+    run.say(
+        "classes: "
+        + ", ".join(f"{name} {share:.1%}" for name, share in zip(seen.labels.names, shares, strict=True))
+    )
+    if dataset.unpaired:
+        run.say(
+            f"warning: {len(dataset.unpaired)} files have no partner and are left out: {listing(dataset.unpaired)}"
+        )
+    if seen.missing_in_train:
+        run.say(f"warning: no pixel in train, so it cannot be learned: {listing(seen.missing_in_train, 20)}")
+    parameters = sum(parameter.numel() for parameter in state.segmenter.parameters())
+    model, limits = settings.model, settings.train
+    assert limits.size is not None
+    run.say(
+        f"{model.name} (width {model.width}, depth {model.depth}, stem {model.stem}): {parameters / 1e6:.1f} M "
+        f"parameters, crops of {limits.size[0]}x{limits.size[1]}, batch {limits.batch}, {limits.precision} on "
+        f"{setup.device}, for {_length_in_words(setup)}"
+    )
+    run.say(f"look at {run.folder / 'augmented.png'} first: are the masks where they should be?")
+
+
+def _length_in_words(setup: Setup) -> str:
+    limits = setup.settings.train
+    if limits.budget:
+        return f"{limits.budget / 60:.3g} minutes (--budget, --epochs or --steps change that)"
+    return f"{_total_steps(setup)} steps"
+
+
+def _total_steps(setup: Setup) -> int:
+    """Steps of the whole training; only where it is not limited by time."""
+    limits = setup.settings.train
+    assert limits.batch is not None
+    if limits.steps:
+        return limits.steps
+    assert limits.epochs is not None
+    return math.ceil(limits.epochs * len(setup.pairs.pairs) / (limits.batch * setup.settings.optim.accumulate))
+
+
+def _progress(setup: Setup, state: State) -> float:
+    """Share of the training that is behind us. A time budget keeps back the time of the last validation."""
+    budget = setup.settings.train.budget
+    if not budget:
+        return state.step / _total_steps(setup)
+    reserve = state.validating / len(state.val_scores) if state.val_scores else 0.0
+    return state.elapsed / max(budget - _CLOSING - reserve, 0.1 * budget)
+
+
+def _validation_is_due(setup: Setup, state: State, progress: float) -> bool:
+    limits = setup.settings.train
+    if progress >= 1:
+        return True
+    affordable = not limits.budget or state.validating <= _MOST_TIME_VALIDATING * state.elapsed
+    return affordable and progress * limits.validations >= len(state.val_scores) + 1
+
+
+def _validate(setup: Setup, state: State) -> None:
+    """Scores the averaged weights, and keeps them where they are the best so far."""
+    started = time.monotonic()
+    run, card = setup.run, setup.card
+    judged = _judged(setup, state).eval()
+    scores = score(judged, setup.val, card.labels, lambda done, total: run.status(f"validating {done}/{total}"))
+    state.val_scores.append(scores.miou)
+    if state.best is None or scores.miou > state.best.miou:
+        state.best = scores
+        save_model(judged, replace(card, training=_notes(state, scores)), run.folder / MODEL_FILE)
+    draw.write_picture(_validation_picture(setup, judged), run.folder / "validation.png")
+    state.validating += time.monotonic() - started
+    run.record("val", step=state.step, seconds=round(state.elapsed, 1), **scores.to_dict())
+    best = " (best so far)" if state.best is scores else ""
+    run.say(f"step {state.step}: validation mIoU {scores.miou:.4f}{best}")
+
+
+def _judged(setup: Setup, state: State) -> Segmenter:
+    """The weights that are validated and saved."""
+    return state.average if setup.settings.train.ema else state.segmenter
+
+
+def _notes(state: State, scores: Scores | None) -> dict[str, Any]:
+    """What the model file says of its training."""
+    notes: dict[str, Any] = {"steps": state.step, "seconds": round(state.elapsed, 1)}
+    return notes | ({"val_miou": scores.miou} if scores else {})
+
+
+def _validation_picture(setup: Setup, segmenter: Segmenter) -> draw.Picture:
+    """Image, truth, prediction of a few validation pairs, evenly taken."""
+    labels = setup.card.labels
+    rows = []
+    for index in np.linspace(0, len(setup.val) - 1, min(_PICTURES, len(setup.val))).round().astype(int):
+        image, stored = read_pair(setup.val[index], segmenter.bands)
+        predicted = predict_classes(segmenter, image).cpu().numpy()
+        rows.append(
+            {
+                "image": draw.rgb(image),
+                "truth": draw.overlay(image, labels.encode(stored), labels),
+                "prediction": draw.overlay(image, predicted, labels),
+            }
+        )
+    return draw.panel(rows, labels)
+
+
+def _log(setup: Setup, state: State, meter: Meter, rate: float, progress: float) -> None:
+    """A line for metrics.jsonl and one for the terminal."""
+    limits = setup.settings.train
+    assert limits.batch is not None
+    numbers = meter.read()
+    if not math.isfinite(numbers["loss"]):
+        raise SettingsError(
+            f"The loss became {numbers['loss']} within {_LOG_EVERY} steps before step {state.step} (learning rate "
+            f"{rate:.2g}). The last checkpoint is whole; try a lower optim.lr, or train.precision=fp32."
+        )
+    epoch = state.step * limits.batch * setup.settings.optim.accumulate / len(setup.pairs.pairs)
+    setup.run.record("train", step=state.step, epoch=round(epoch, 3), lr=rate, **numbers)
+    left = state.elapsed * (1 - progress) / progress
+    score_so_far = f"{state.best.miou:.3f}" if state.best else "-"
+    setup.run.status(
+        f"epoch {epoch:.1f} · step {state.step} · loss {numbers['loss']:.3f} · lr {rate:.1e} · "
+        f"{numbers['images_per_second']:.0f} images/s · waiting for data {numbers['waiting']:.0%} · "
+        f"mIoU {score_so_far} · {left / 60:.1f} min left"
+    )
+
+
+def _save(setup: Setup, state: State) -> None:
+    """The newest model, the curves and the checkpoint."""
+    folder = setup.run.folder
+    card = replace(setup.card, training=_notes(state, None))
+    save_model(_judged(setup, state), card, folder / LAST_FILE)
+    if not (folder / MODEL_FILE).exists():  # stopped before the first validation
+        save_model(_judged(setup, state), card, folder / MODEL_FILE)
+    draw.curves(read_metrics(folder), folder / "curves.png")
+    save_checkpoint(folder / CHECKPOINT, setup.settings, state)
