@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-all check format bench clean
+.PHONY: install demo test test-all check format docs bench clean
 
 install: $(INSTALLED)
 
@@ -31,6 +31,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED)
+	$(BIN)/python tools/settings_page.py > docs/settings.md
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.augmentation

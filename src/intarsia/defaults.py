@@ -12,13 +12,14 @@ import torch
 from intarsia.data.check import Survey
 from intarsia.data.dataset import memory_bytes
 from intarsia.errors import SettingsError
+from intarsia.networks import find_network
 from intarsia.settings import Precision, Settings
 
 _SIZE_STEP = 32
-_LARGEST_SIZE = {"cpu": 384, "accelerator": 768}
-_SMALL_MODEL = {"width": 32, "depth": 4, "stem": 2}
-_LARGE_MODEL = {"width": 64, "depth": 4, "stem": 1}
-_BATCH = 8
+_LARGEST_SIZE = {"cpu": 512, "accelerator": 768}
+_SMALL_MODEL = {"width": 48, "depth": 3, "stem": 4, "up": "transposed"}
+_LARGE_MODEL = {"width": 64, "depth": 4, "stem": 1, "up": "bilinear"}
+_BATCH = 4
 _MOST_WORKERS = 8
 _DEFAULT_BUDGET = 600.0  # seconds
 
@@ -45,7 +46,9 @@ def resolve(settings: Settings, survey: Survey, device: torch.device) -> Setting
         "cache": survey.pixels * (survey.bands + 1) < memory_bytes() / 8,
         **_given(settings.data),
     }
-    return Settings.model_validate(settings.model_dump() | {"model": model, "train": train, "data": data})
+    loss = {"resolution": "network" if on_cpu else "image", **_given(settings.loss)}
+    filled = {"data": data, "model": model, "loss": loss, "train": train}
+    return Settings.model_validate(settings.model_dump() | filled)
 
 
 def best_precision(device: torch.device) -> Precision:
@@ -57,7 +60,7 @@ def best_precision(device: torch.device) -> Precision:
     return "fp32"
 
 
-def check_batch(settings: Settings, stride: int) -> None:
+def check_batch(settings: Settings) -> None:
     """Refuses a bottleneck of a single value, whose variance BatchNorm cannot take.
 
     Raises:
@@ -65,6 +68,8 @@ def check_batch(settings: Settings, stride: int) -> None:
     """
     assert settings.train.size is not None
     assert settings.train.batch is not None
+    assert settings.model.stem is not None
+    stride = find_network(settings.model.name).stride(settings.model) * settings.model.stem
     height, width = (-(-side // stride) for side in settings.train.size)
     if settings.model.norm == "batch" and settings.train.batch * height * width == 1:
         raise SettingsError(

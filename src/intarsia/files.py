@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from intarsia.errors import MachineError
@@ -15,6 +15,7 @@ _TROUBLE = {
     errno.EPERM: "not allowed. Choose a folder that you may write to with --out",
     errno.EROFS: "the file system is read-only. Choose another folder with --out",
     errno.ENOTDIR: "a part of this path is a file. Choose another folder with --out",
+    errno.ENOENT: "its folder does not exist. Choose another one with --out",
     errno.EEXIST: "there is a file of this name. Choose another folder with --out",
 }
 
@@ -55,4 +56,5 @@ def write_whole(path: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             beside.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not even be made, the error above is the one to tell
+            beside.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ def predict_logits(segmenter: Segmenter, image: NDArray[Any]) -> Tensor:
         [C, H, W] float32, on the segmenter's device.
     """
     device = segmenter.mean.device
+    image = np.require(image, requirements=("C", "W"))  # torch takes neither flipped nor read-only arrays
     logits: Tensor = segmenter(to_tensor(image[None]).to(device))
     return logits[0]
 

@@ -56,7 +56,8 @@ def focal(
 ) -> Tensor:
     """Mean of -(1 - p)^gamma log p of the true class: Lin et al., "Focal Loss" (2017)."""
     true, pixel_weight = _true_class(_log_softmax(logits), target, weight, ignore_index)
-    losses = -((1 - true.exp()) ** gamma) * true
+    unsure = (1 - true.exp()).clamp(min=1e-7)  # at 0 the gradient of unsure^gamma is infinite for gamma < 1
+    losses = -(unsure**gamma) * true
     return (losses * pixel_weight).sum() / _at_least_something(pixel_weight.sum())
 
 

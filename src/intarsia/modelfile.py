@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from intarsia._version import __version__
-from intarsia.errors import ModelFileError, SettingsError, listing
+from intarsia.errors import IntarsiaError, ModelFileError, listing
 from intarsia.files import write_whole
 from intarsia.labels import Labels
 from intarsia.networks import find_network
@@ -57,8 +57,10 @@ def build_segmenter(card: ModelCard, mean: tuple[float, ...], std: tuple[float, 
     Raises:
         SettingsError: there is no such network.
     """
-    network = find_network(card.model.name)
-    return Segmenter(network.build(card.model, card.bands, len(card.labels)), network.stride(card.model), mean, std)
+    assert card.model.stem is not None
+    entry = find_network(card.model.name)
+    network = entry.build(card.model, card.bands * card.model.stem**2, len(card.labels))
+    return Segmenter(network, entry.stride(card.model), mean, std, card.model.stem)
 
 
 def save_model(segmenter: Segmenter, card: ModelCard, path: Path) -> None:
@@ -106,7 +108,7 @@ def load_model(path: str | Path) -> tuple[Segmenter, ModelCard]:
             training=header["training"],
         )
         segmenter = build_segmenter(card, (0.0,) * card.bands, (1.0,) * card.bands)
-    except (KeyError, TypeError, ValueError, ValidationError, SettingsError) as error:
+    except (KeyError, TypeError, ValueError, AssertionError, ValidationError, IntarsiaError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(
             f"{path}: its header cannot be understood (written by Intarsia {header.get('version')}): {reason}"
@@ -136,22 +138,25 @@ def _read_header(content: bytes, path: Path) -> dict[str, Any]:
     """Our part of the safetensors header: 8 bytes little-endian length, then that much JSON."""
     if not content:
         raise ModelFileError(f"{path}: is empty. Copy or train it again.")
-    if content.startswith((b"PK\x03\x04", b"\x80")):
+    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _LARGEST_HEADER + 1
+    if content.startswith(b"PK\x03\x04") or (content.startswith(b"\x80") and length > _LARGEST_HEADER):
         raise ModelFileError(
             f"{path}: is a pickle (.pt, .pth), which can run code when it is read. Only {SUFFIX} files that "
             "`intarsia train` wrote are loaded."
         )
-    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _LARGEST_HEADER + 1
     if length > _LARGEST_HEADER:
         raise ModelFileError(f"{path}: is not a model file ({SUFFIX}).")
     try:
         header = json.loads(content[8 : 8 + length])
     except ValueError:
         raise ModelFileError(f"{path}: is truncated or not a model file ({SUFFIX}).") from None
-    own = header.get("__metadata__", {}).get("intarsia") if isinstance(header, dict) else None
+    own = (header.get("__metadata__") or {}).get("intarsia") if isinstance(header, dict) else None
     if own is None:
         raise ModelFileError(f"{path}: was not written by Intarsia: its header does not say how to run it.")
-    entry: dict[str, Any] = json.loads(own)
+    try:
+        entry: dict[str, Any] = json.loads(own)
+    except ValueError:
+        raise ModelFileError(f"{path}: its header is damaged. Copy or train it again.") from None
     if entry.get("format") != FORMAT:
         raise ModelFileError(
             f"{path}: has format {entry.get('format')}; this version (Intarsia {__version__}) reads {FORMAT}. "

@@ -19,7 +19,7 @@ def make_optimizer(model: nn.Module, settings: OptimSettings) -> torch.optim.Ada
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.lr)
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
 def learning_rate(settings: OptimSettings, progress: float, val_scores: Sequence[float]) -> float:

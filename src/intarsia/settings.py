@@ -4,6 +4,7 @@ A field that is None is chosen from the data and the machine when training start
 resolved settings are written into the run folder as `settings.toml`, which can be given back with `--config`.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,11 @@ def _height_width(size: object) -> object:
     return size
 
 
+def listed(value: object) -> object:
+    """A number alone -> a list of it; anything else is left to the validator."""
+    return [value] if isinstance(value, int) else value
+
+
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Size = Annotated[
     tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]],
@@ -49,13 +55,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A frozen group of settings that refuses names it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class DataSettings(Section):
     """Where pixels come from and what they mean."""
 
-    ignore: tuple[Annotated[int, Field(ge=0, le=65535)], ...] = Field(
+    ignore: Annotated[tuple[Annotated[int, Field(ge=0, le=65535)], ...], BeforeValidator(listed)] = Field(
         (), description="stored mask values that count for nothing (255 always, unless it is a class)"
     )
     val_share: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -74,9 +80,9 @@ class AugmentSettings(Section):
     """How training pairs are varied. Geometry is one affine matrix for image and mask."""
 
     scale: tuple[Annotated[float, Field(gt=0.01, lt=100)], Annotated[float, Field(gt=0.01, lt=100)]] = Field(
-        (0.5, 2.0), description="zoom, smallest and largest; drawn log-uniformly"
+        (0.7, 1.4), description="zoom, smallest and largest; drawn log-uniformly"
     )
-    rotate: Annotated[float, Field(ge=0, le=180)] = Field(10.0, description="rotation, at most +- degrees")
+    rotate: Annotated[float, Field(ge=0, le=180)] = Field(5.0, description="rotation, at most +- degrees")
     shift: Share = Field(0.1, description="shift beyond the picture's edge, at most this share of the crop")
     flip_horizontal: Share = Field(0.5, description="probability of a left-right flip")
     flip_vertical: Share = Field(0.0, description="probability of an up-down flip")
@@ -100,11 +106,11 @@ class ModelSettings(Section):
         None, description="channels of the first stage; each stage below has twice as many"
     )
     depth: Annotated[int, Field(ge=1, le=8)] | None = Field(None, description="number of times the size is halved")
-    up: Literal["bilinear", "transposed"] = Field("bilinear", description="how the decoder doubles the size")
+    up: Literal["bilinear", "transposed"] | None = Field(None, description="how the decoder doubles the size")
     norm: Literal["batch", "group"] = Field("batch", description="normalisation; group suits batches under 4")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="probability, at the bottleneck")
     stem: Literal[1, 2, 4] | None = Field(
-        None, description="the network works at 1/stem of the size; logits still have the image's size"
+        None, description="the network works at 1/stem of the size; predictions still have the image's size"
     )
 
 
@@ -112,6 +118,9 @@ class LossSettings(Section):
     """What is minimised."""
 
     name: str = Field("ce+dice", description="one of `intarsia.losses.LOSSES`")
+    resolution: Literal["image", "network"] | None = Field(
+        None, description="where logits meet the target: at the image's size, or at the network's own, 1/stem of it"
+    )
     class_weights: Literal["none", "inverse", "median_frequency", "effective_number"] = Field(
         "effective_number", description="weights of the classes, from the training split's own pixel counts"
     )
@@ -176,7 +185,9 @@ def make_settings(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     for layer in layers:
         for section, values in layer.items():
             if not isinstance(values, Mapping):
-                raise SettingsError(f"Setting {section!r}: write it as section.key, for example train.{section}.")
+                known = [f"{name}.{section}" for name in Settings.model_fields if section in _fields(name)]
+                example = known[0] if known else "optim.lr"
+                raise SettingsError(f"Setting {section!r}: write it as section.key, for example {example}.")
             merged.setdefault(section, {}).update(values)
     try:
         settings = Settings.model_validate(merged)
@@ -250,8 +261,7 @@ def _toml_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML escapes DEL too
     if isinstance(value, tuple):
         return f"[{', '.join(_toml_value(item) for item in value)}]"
     return repr(value)

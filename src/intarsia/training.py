@@ -33,6 +33,7 @@ from intarsia.runs import (
     LAST_FILE,
     Meter,
     Run,
+    count_on_terminal,
     existing_run_folder,
     new_run_folder,
     read_metrics,
@@ -112,7 +113,7 @@ def train(
         raise DataError(f"{dataset.root}: pairs: {found}. Needed are at least 2: one to train, one to validate.")
     out = Path(out) if out is not None else None
     folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
-    seen = survey(dataset)
+    seen = survey(dataset, count_on_terminal("reading"))
     settings = resolve(settings, seen, device)
     with Run(folder) as run, stop_request() as stop:
         setup = _set_up(run, dataset, seen, settings, transform)
@@ -131,10 +132,11 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
     assert limits.precision is not None
     segmenter, average = state.segmenter, state.average
     before = state.elapsed  # seconds of earlier sessions
+    coarse = setup.settings.loss.resolution == "network"
     meter = Meter()
     stream = batches(setup.pairs, limits.batch, state.step * optim.accumulate, setup.settings.data.workers or 0)
 
-    while not stop and (progress := _progress(setup, state)) < 1:
+    while not stop and ((progress := _progress(setup, state)) < 1 or state.step == 0):
         # One optimizer step.
         rate = learning_rate(optim, progress, state.val_scores)
         for group in state.optimizer.param_groups:
@@ -145,8 +147,8 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
                 image, mask = next(stream)
             image, mask = image.to(setup.device, non_blocking=True), mask.to(setup.device, non_blocking=True)
             with torch.autocast(setup.device.type, _DTYPE[limits.precision], enabled=limits.precision != "fp32"):
-                logits = segmenter(image)
-            loss = setup.loss(logits, mask)
+                logits = segmenter.coarse(image) if coarse else segmenter(image)
+            loss = setup.loss(logits, segmenter.coarse_target(mask) if coarse else mask)
             torch.autograd.backward(state.scaler.scale(loss / optim.accumulate))
             meter.add(loss, len(image))
         state.scaler.unscale_(state.optimizer)
@@ -159,17 +161,19 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
             update_average(average, segmenter, state.step)
         state.elapsed = before + time.monotonic() - started
 
-        # Log.
+        # Log: before anything is saved, since this is where a loss that is no number is seen.
         progress = _progress(setup, state)
-        if state.step % _LOG_EVERY == 0 or progress >= 1:
+        to_validate = _validation_is_due(setup, state, progress)
+        to_save = limits.checkpoint_every is not None and state.step % limits.checkpoint_every == 0
+        if to_validate or to_save or state.step % _LOG_EVERY == 0:
             _log(setup, state, meter, rate, progress)
 
         # Validate and save.
-        if _validation_is_due(setup, state, progress):
+        if to_validate:
             _validate(setup, state)
             state.elapsed = before + time.monotonic() - started
             _save(setup, state)
-        elif limits.checkpoint_every and state.step % limits.checkpoint_every == 0:
+        elif to_save:
             save_checkpoint(run.folder / CHECKPOINT, setup.settings, state)
 
     if stop:
@@ -189,7 +193,7 @@ def _set_up(run: Run, dataset: Dataset, seen: Survey, settings: Settings, transf
     train = settings.train
     assert train.size is not None
     card = ModelCard(settings.model, seen.labels, seen.bands, settings.data)
-    check_batch(settings, find_network(settings.model.name).stride(settings.model))
+    check_batch(settings)
     device = find_device(train.device)
     counts = seen.counts["train"]
     weights = torch.tensor(class_weights(counts, settings.loss.class_weights), dtype=torch.float32, device=device)
@@ -242,7 +246,7 @@ def _introduce(setup: Setup, state: State, dataset: Dataset, seen: Survey) -> No
     model, limits = settings.model, settings.train
     assert limits.size is not None
     run.say(
-        f"{model.name} (width {model.width}, depth {model.depth}, stem {model.stem}): {parameters / 1e6:.1f} M "
+        f"{model.name} (width {model.width}, depth {model.depth}, stem {model.stem}): {parameters:,} "
         f"parameters, crops of {limits.size[0]}x{limits.size[1]}, batch {limits.batch}, {limits.precision} on "
         f"{setup.device}, for {_length_in_words(setup)}"
     )

@@ -1,8 +1,6 @@
 """The commands. Each imports what computes only when it is called, so that --help stays fast."""
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,8 +107,9 @@ def evaluate(
     """Score a model at the original resolution, with one confusion matrix over the split."""
     from intarsia.cli.tables import print_scores
     from intarsia.evaluation import evaluate as run_evaluation
+    from intarsia.runs import count_on_terminal
 
-    scores = run_evaluation(model, data, split, device=device, progress=_progress("evaluating"))
+    scores = run_evaluation(model, data, split, device=device, progress=count_on_terminal("evaluating"))
     if as_json:
         typer.echo(json.dumps(scores.to_dict()))
     else:
@@ -127,9 +126,12 @@ def predict(
 ) -> None:
     """Predict images of any size, at their own size, with the folder structure kept."""
     from intarsia.prediction import predict as run_prediction
+    from intarsia.runs import count_on_terminal
 
     outputs = [name.strip() for name in save.split(",") if name.strip()]
-    prediction = run_prediction(model, inputs, out, save=outputs, device=device, progress=_progress("predicting"))
+    prediction = run_prediction(
+        model, inputs, out, save=outputs, device=device, progress=count_on_terminal("predicting")
+    )
     typer.echo(f"{len(prediction.written)} images predicted: {', '.join(str(out / name) for name in outputs)}")
     if prediction.failed:
         reasons = "\n".join(reason for _, reason in prediction.failed)
@@ -143,13 +145,3 @@ def _given(section: str, **options: object) -> dict[str, dict[str, object]]:
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _progress(doing: str) -> Callable[[int, int], None]:
-    """A counter on the terminal's last line; nothing where there is no terminal."""
-
-    def show(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            typer.echo(f"\r{doing} {done}/{total}", nl=done == total, err=True)
-
-    return show

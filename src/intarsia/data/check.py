@@ -191,8 +191,9 @@ def _refuse_unknown(seen: Sequence[_Seen], labels: Labels) -> None:
         lines = [f"{path}: value {listing_of_counts(unknown)}" for path, unknown in problems[:_MOST_PROBLEMS]]
         values = sorted({value for _, unknown in problems for value in unknown})
         options = " ".join(f"--ignore {value}" for value in values[:5])
+        masks = f"{len(problems)} masks hold" if len(problems) > 1 else "1 mask holds"
         raise DataError(
-            f"{len(problems)} masks hold values that are neither a class nor ignored:\n" + "\n".join(lines) + "\n"
+            f"{masks} values that are neither a class nor ignored:\n" + "\n".join(lines) + "\n"
             f"Leave them out with {options}, or name them in the dataset file's [classes]."
         )
 

@@ -77,16 +77,17 @@ class TrainingPairs(Dataset[Sample]):
         return image, mask
 
     def decode(self, index: int) -> Sample:
-        """Pair `index` as it is: image [H, W, bands], mask [H, W] of class indices."""
+        """Pair `index` as it is, the caller's own copy: image [H, W, bands], mask [H, W] of class indices."""
         if self._decoded is not None and index in self._decoded:
-            return self._decoded[index]
+            image, mask = self._decoded[index]
+            return image.copy(), mask.copy()
         image, stored = read_pair(self.pairs[index], self.bands)
         try:
             decoded = image, self.labels.encode(stored)
         except DataError as error:
             raise DataError(f"{self.pairs[index].mask}: {error}") from None
         if self._decoded is not None:
-            self._decoded[index] = decoded
+            self._decoded[index] = decoded[0].copy(), decoded[1].copy()
         return decoded
 
 
@@ -124,6 +125,7 @@ def batches(pairs: TrainingPairs, batch: int, start: int, workers: int) -> Itera
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
         worker_init_fn=_leave_stopping_to_the_parent,
+        generator=torch.Generator(),  # its own: drawing from the global one would shift dropout after a resume
     )
     try:
         yield from loader

@@ -15,18 +15,30 @@
 `classes = ["sky", "road"]` is short for the values 0, 1, and so on.
 """
 
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from intarsia.errors import DataError, SettingsError, did_you_mean
 from intarsia.labels import IGNORE, Color, Labels, distinct_colors
-from intarsia.settings import read_toml
+from intarsia.settings import listed, read_toml
 
-_HEX = re.compile(r"#[0-9a-fA-F]{6}")
-_Value = Annotated[int, Field(ge=0, le=65535)]
+_Value = Annotated[int, Field(strict=True, ge=0, le=65535)]
+_Values = Annotated[tuple[_Value, ...], BeforeValidator(listed)]
+_Hex = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
+
+
+def _in_full(classes: object) -> object:
+    """`["sky", "road"]` or `{sky = 0, road = 1}` -> {"sky": {"value": 0}, "road": {"value": 1}}."""
+    if isinstance(classes, list):
+        names = [str(name) for name in classes]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"Class names must differ: {twice[0]!r} stands twice.")
+        classes = {name: value for value, name in enumerate(names)}
+    if not isinstance(classes, dict):
+        return classes
+    return {name: entry if isinstance(entry, dict) else {"value": entry} for name, entry in classes.items()}
 
 
 class _Strict(BaseModel):
@@ -36,8 +48,8 @@ class _Strict(BaseModel):
 class ClassEntry(_Strict):
     """One class: its stored value or values, and its colour as #rrggbb."""
 
-    value: _Value | tuple[_Value, ...]
-    color: Annotated[str, Field(pattern=_HEX.pattern)] | None = None
+    value: Annotated[_Values, Field(min_length=1)]
+    color: _Hex | None = None
 
 
 class SplitEntry(_Strict):
@@ -52,25 +64,22 @@ class DatasetFile(_Strict):
 
     path: str = "."
     splits: dict[Literal["train", "val", "test"], SplitEntry] = {}
-    ignore: tuple[_Value, ...] = ()
-    classes: dict[str, _Value | ClassEntry] | tuple[str, ...] = {}
+    ignore: _Values = ()
+    classes: Annotated[dict[str, ClassEntry], BeforeValidator(_in_full)] = {}
 
     def labels(self) -> Labels | None:
         """The declared classes; None when there are none."""
         if not self.classes:
             return None
-        entries = self.classes
-        if not isinstance(entries, dict):
-            entries = dict(zip(entries, range(len(entries)), strict=True))
-        full = [entry if isinstance(entry, ClassEntry) else ClassEntry(value=entry) for entry in entries.values()]
-        values = tuple(entry.value if isinstance(entry.value, tuple) else (entry.value,) for entry in full)
-        used = {value for own in values for value in own}
+        entries = list(self.classes.values())
+        used = {value for entry in entries for value in entry.value}
         return Labels(
-            names=tuple(entries),
+            names=tuple(self.classes),
             colors=tuple(
-                _rgb(entry.color) or color for entry, color in zip(full, distinct_colors(len(full)), strict=True)
+                _rgb(entry.color) or color
+                for entry, color in zip(entries, distinct_colors(len(entries)), strict=True)
             ),
-            values=values,
+            values=tuple(entry.value for entry in entries),
             ignore=tuple(dict.fromkeys([*self.ignore, *(() if IGNORE in used else (IGNORE,))])),
         )
 
@@ -89,13 +98,24 @@ def read_dataset_file(path: Path) -> DatasetFile:
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = [str(part) for part in problem["loc"]]
-        if problem["type"] == "extra_forbidden":
-            advice = did_you_mean(place[-1], DatasetFile.model_fields) if len(place) == 1 else ""
-            raise DataError(f"{path}: {'.'.join(place)} is unknown. {advice}".rstrip()) from None
-        raise DataError(f"{path}: {'.'.join(place[:2])} = {problem['input']}: {problem['msg']}.") from None
+        unknown_first = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        raise DataError(f"{path}: {_explain(unknown_first[0])}") from None
     return file
+
+
+def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails belongs to another package
+    place = [str(part) for part in problem["loc"]]
+    name = ".".join(place)
+    if problem["type"] == "extra_forbidden":
+        owners: dict[str, type[_Strict]] = {"splits": SplitEntry, "classes": ClassEntry}
+        owner = owners.get(place[0], DatasetFile)
+        return f"{name} is unknown. {did_you_mean(place[-1], owner.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{name} is missing."
+    if problem["type"] == "string_pattern_mismatch":
+        return f"{name} = {problem['input']}: a colour is written #rrggbb."
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{name} = {problem['input']}: {message}."
 
 
 def _rgb(color: str | None) -> Color | None:

@@ -171,8 +171,13 @@ def _find_layout(root: Path) -> dict[str, tuple[Path, Path]]:
             )
         if complete:
             found[split] = complete[0]
-    if not found and images and masks:
-        found["train"] = (images, masks)
+    if images and masks:
+        if found and not any(images in image.parents for image, _ in found.values()):
+            (one, _), *_ = found.values()
+            raise DataError(
+                f"{root}: two layouts at once: {one} and {images}. Say which one counts in a dataset.toml."
+            )
+        found = found or {"train": (images, masks)}
     return found
 
 

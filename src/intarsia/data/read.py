@@ -19,13 +19,15 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from intarsia.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
-MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
+MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jpg", ".jpeg"})  # JPEG: to refuse it
 
 _IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MASK_FORMATS = (*_IMAGE_FORMATS, "GIF")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GREY_MODES = ("1", "L", "I;16", "I;16B", "LA")
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
+_GREY_STEPS = {2: 85, 4: 17}  # Pillow spreads grey PNGs of 2 and 4 bits over 0..255
+_ALPHA = (1, 2)  # TIFF's ExtraSamples: associated and unassociated alpha
 
 
 def read_image(path: Path, bands: int | None = None) -> NDArray[Any]:
@@ -62,6 +64,8 @@ def read_mask(path: Path) -> NDArray[Any]:
     with _decoding(path), Image.open(path, formats=_MASK_FORMATS) as file:
         if file.format == "JPEG":
             raise DataError(f"{path}: a JPEG mask: JPEG changes values near edges. Save masks as PNG.")
+        if file.mode == "F":
+            raise DataError(f"{path}: mask of floating-point numbers: expected whole class values. Save it as PNG.")
         if file.mode not in _INDEX_MODES:
             raise DataError(
                 f"{path}: mask in colours (mode {file.mode}): expected one band of class values. Save it as an "
@@ -69,7 +73,9 @@ def read_mask(path: Path) -> NDArray[Any]:
             )
         _refuse_frames(file, path)
         file.load()
-        stored = np.asarray(_upright(file))
+        stored = np.array(_upright(file))
+        if file.format == "PNG" and file.mode == "L":
+            stored //= _GREY_STEPS.get(_png_bit_depth(path), 1)
     if stored.dtype == np.bool_:
         return stored.astype(np.uint8)
     if stored.dtype in (np.uint8, np.uint16):
@@ -101,6 +107,11 @@ def _decoding(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}".rstrip(".") + ".") from None
     except Exception as error:  # decoders raise almost anything on damaged input
         reason = str(error) or type(error).__name__
+        if "'imagecodecs'" in reason:
+            raise DataError(
+                f"{path}: {reason.rstrip('.')}. Install it with `pip install intarsia[codecs]`, or save the file "
+                "uncompressed."
+            ) from None
         raise DataError(f"{path}: is damaged and cannot be decoded: {reason}.") from None
 
 
@@ -138,13 +149,13 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
         file.load()
         upright = _upright(file)
     if upright.mode in ("L", "RGB", "I;16"):
-        array = np.asarray(upright)
+        array = np.array(upright)
     elif upright.mode == "I;16B":
-        array = np.asarray(upright).astype(np.uint16)
+        array = np.array(upright).astype(np.uint16)
     elif upright.mode in ("1", "LA"):
-        array = np.asarray(upright.convert("L"))
+        array = np.array(upright.convert("L"))
     else:
-        array = np.asarray(upright.convert("RGB"))
+        array = np.array(upright.convert("RGB"))
     return array[:, :, None] if array.ndim == 2 else array
 
 
@@ -155,13 +166,14 @@ def _png_bit_depth(path: Path) -> int:
 
 
 def _needs_tifffile(path: Path) -> bool:
-    """Whether `path` is a TIFF with other than 8-bit grey, palette or RGB(A) pixels."""
+    """Whether `path` is a TIFF with other than 1-bit or 8-bit grey, palette or RGB(A) pixels."""
     with path.open("rb") as file:
         if file.read(4) not in _TIFF_STARTS:
             return False
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
-        return page.dtype != np.uint8 or page.samplesperpixel not in (1, 3, 4) or page.extrasamples == (0,)
+        plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel in (1, 3, 4)
+        return not plain or page.extrasamples == (0,)
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
@@ -170,11 +182,14 @@ def _read_tiff(path: Path) -> NDArray[Any]:
             raise DataError(f"{path}: holds {len(tiff.pages)} pages; a picture has one.")
         series = tiff.series[0]
         array, axes = series.asarray(), series.axes
+        has_alpha = tiff.pages.first.extrasamples[-1:] in [(kind,) for kind in _ALPHA]
     if array.ndim == 2:
         array = array[:, :, None]
     elif array.ndim == 3:
-        if axes[-1] != "S" and array.shape[0] < array.shape[2]:  # bands stored one after the other
+        if axes[0] == "S" or (axes[-1] != "S" and array.shape[0] < array.shape[2]):  # one band after the other
             array = np.moveaxis(array, 0, -1)
+        if has_alpha:
+            array = array[:, :, :-1]
     else:
         raise DataError(
             f"{path}: an array of {array.ndim} dimensions ({axes}): a picture has height, width, bands."

@@ -3,7 +3,7 @@
 After Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation" (2015), with
 padded convolutions and normalisation, so that the logits have the input's size.
 
-Legend: B batch, C channels, H, W height and width of the input, w width, d depth, s stem.
+Legend: B batch, C channels, H, W height and width of the input, w width, i stage.
 """
 
 from itertools import pairwise
@@ -28,8 +28,6 @@ class UNet(nn.Module):
         up: "bilinear" keeps the channels while doubling the size, "transposed" halves them.
         norm: "batch" or "group".
         dropout: probability of dropping a channel at the bottleneck.
-        stem: 1, or 2 or 4 to work at that fraction of the size: pixels are folded into bands at the entrance, and
-            the logits are upsampled bilinearly at the exit.
     """
 
     def __init__(
@@ -42,12 +40,10 @@ class UNet(nn.Module):
         up: str = "bilinear",
         norm: str = "batch",
         dropout: float = 0.0,
-        stem: int = 1,
     ) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(depth + 1)]
-        self.stem = stem
-        self.encoder = nn.ModuleList([double_conv(bands * stem**2, width, norm)])
+        self.encoder = nn.ModuleList([double_conv(bands, width, norm)])
         self.encoder.extend(double_conv(above, below, norm) for above, below in pairwise(widths))
         self.dropout = nn.Dropout2d(dropout)
         self.decoder = nn.ModuleList(
@@ -60,7 +56,7 @@ class UNet(nn.Module):
         """A U-Net of resolved settings."""
         assert settings.width is not None
         assert settings.depth is not None
-        assert settings.stem is not None
+        assert settings.up is not None
         return cls(
             bands,
             classes,
@@ -69,30 +65,24 @@ class UNet(nn.Module):
             up=settings.up,
             norm=settings.norm,
             dropout=settings.dropout,
-            stem=settings.stem,
         )
 
     @staticmethod
     def stride_of(settings: ModelSettings) -> int:
         """What height and width of the input must be divisible by."""
         assert settings.depth is not None
-        assert settings.stem is not None
-        return settings.stem << settings.depth
+        return 1 << settings.depth
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        if self.stem > 1:
-            x = F.pixel_unshuffle(x, self.stem)  # [B, bands*s*s, H/s, W/s]
         skips: list[Tensor] = []
         for stage, block in enumerate(self.encoder):
-            x = block(F.max_pool2d(x, 2) if stage else x)  # [B, w*2^i, H/(s*2^i), W/(s*2^i)]
+            x = block(F.max_pool2d(x, 2) if stage else x)  # [B, w*2^i, H/2^i, W/2^i]
             skips.append(x)
         x = self.dropout(skips.pop())
         for block in self.decoder:
-            x = block(x, skips.pop())  # back up to [B, w, H/s, W/s]
+            x = block(x, skips.pop())  # back up to [B, w, H, W]
         logits: Tensor = self.head(x)
-        if self.stem > 1:
-            logits = F.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
         return logits
 
 

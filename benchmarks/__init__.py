@@ -1,0 +1,1 @@
+"""Measurements behind docs/benchmarks.md. Each script prints its figures; none of them is a test."""

@@ -1,0 +1,25 @@
+"""What several test files use: drawn scenes on disk, and a writer of pairs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from intarsia.data.index import Pair
+from intarsia.synthetic.scenes import write_scenes
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training and two validation pairs of 48x64, with their dataset.toml. Read it only."""
+    return write_scenes(tmp_path_factory.mktemp("scenes"), {"train": 8, "val": 2}, size=(48, 64))
+
+
+def write_pair(folder: Path, name: str, image: np.ndarray, mask: np.ndarray, split: str = "") -> Pair:
+    """Writes images/SPLIT/NAME.png and masks/SPLIT/NAME.png below `folder`."""
+    paths = [folder / kind / split / f"{name}.png" for kind in ("images", "masks")]
+    for path, array in zip(paths, (image, mask), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+    return Pair(name, *paths)

@@ -1,0 +1,302 @@
+"""Decoding: exact where it can be, refused where a decoder would hide something."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image, ImageOps
+
+from intarsia.data.read import read_image, read_mask
+from intarsia.errors import DataError
+
+RNG = np.random.default_rng(0)
+COLOURS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+INDICES = np.array([[0, 1, 2], [255, 7, 1]], dtype=np.uint8)
+
+
+def write_png(path: Path, depth: int, colour_type: int, size: tuple[int, int], rows: list[bytes]) -> Path:
+    """A PNG by the letter of its specification, for what no library writes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", size[1], size[0], depth, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def palette_image(indices: np.ndarray) -> Image.Image:
+    image = Image.fromarray(indices)
+    image.putpalette(RNG.integers(0, 256, 768, dtype=np.uint8).tobytes())
+    return image
+
+
+class TestMask:
+    def test_grey_keeps_its_values(self, tmp_path):
+        Image.fromarray(INDICES).save(tmp_path / "mask.png")
+        mask = read_mask(tmp_path / "mask.png")
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, INDICES)
+
+    @pytest.mark.parametrize("options", [{}, {"transparency": 0}, {"transparency": bytes([0, 128, 255])}])
+    @pytest.mark.parametrize("suffix", ["png", "gif", "tif", "bmp"])
+    def test_palette_indices_stay_indices(self, tmp_path, suffix, options):
+        if options and suffix in ("tif", "bmp") or (suffix == "gif" and isinstance(options.get("transparency"), bytes)):
+            pytest.skip("the format has no such transparency")
+        path = tmp_path / f"mask.{suffix}"
+        palette_image(INDICES).save(path, **options)
+        assert np.array_equal(read_mask(path), INDICES)
+
+    @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+    def test_one_bit_becomes_0_and_1(self, tmp_path, suffix):
+        bits = INDICES % 2 == 1
+        Image.fromarray(bits).save(tmp_path / f"mask.{suffix}")
+        mask = read_mask(tmp_path / f"mask.{suffix}")
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, bits)
+
+    @pytest.mark.parametrize(("depth", "row"), [(2, bytes([0b00_01_10_11])), (4, bytes([0x01, 0x23]))])
+    def test_grey_of_few_bits_is_not_spread_over_255(self, tmp_path, depth, row):
+        path = write_png(tmp_path / "mask.png", depth, 0, (1, 4), [row])
+        assert read_mask(path).tolist() == [[0, 1, 2, 3]]
+
+    @pytest.mark.parametrize("suffix", ["png", "tif"])
+    def test_sixteen_bits_stay(self, tmp_path, suffix):
+        stored = np.array([[0, 1, 256], [300, 65535, 7]], dtype=np.uint16)
+        Image.fromarray(stored).save(tmp_path / f"mask.{suffix}")
+        mask = read_mask(tmp_path / f"mask.{suffix}")
+        assert mask.dtype == np.uint16
+        assert np.array_equal(mask, stored)
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_byte_order_of_a_tiff(self, tmp_path, order):
+        stored = np.array([[1, 256], [300, 65535]], dtype=np.uint16)
+        tifffile.imwrite(tmp_path / "mask.tif", stored, byteorder=order)
+        assert np.array_equal(read_mask(tmp_path / "mask.tif"), stored)
+
+    def test_thirty_two_bits_are_taken_when_the_values_fit(self, tmp_path):
+        tifffile.imwrite(tmp_path / "mask.tif", np.array([[0, 65535]], dtype=np.int32))
+        mask = read_mask(tmp_path / "mask.tif")
+        assert mask.dtype == np.uint16
+        assert mask.tolist() == [[0, 65535]]
+
+    @given(
+        stored=st.sampled_from([np.uint8, np.uint16]).flatmap(
+            lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12))
+        )
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_any_array_reads_back_identical(self, tmp_path_factory, stored):
+        path = tmp_path_factory.getbasetemp() / "any.png"
+        Image.fromarray(stored).save(path)
+        mask = read_mask(path)
+        assert mask.dtype == stored.dtype
+        assert np.array_equal(mask, stored)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_orientation_turns_the_mask_like_the_image(self, tmp_path, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        for name in ("image", "mask"):
+            Image.fromarray(INDICES).save(tmp_path / f"{name}.png", exif=exif)
+        assert np.array_equal(read_mask(tmp_path / "mask.png"), read_image(tmp_path / "image.png")[:, :, 0])
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+    def test_colours_are_refused(self, tmp_path, mode):
+        Image.new(mode, (4, 3)).save(tmp_path / "mask.png")
+        with pytest.raises(DataError, match=rf"mask\.png: mask in colours \(mode {mode}\).*index PNG"):
+            read_mask(tmp_path / "mask.png")
+
+    def test_jpeg_is_refused_whatever_its_name(self, tmp_path):
+        Image.new("L", (8, 8)).save(tmp_path / "mask.png", "JPEG")
+        with pytest.raises(DataError, match=r"mask\.png: a JPEG mask.*Save masks as PNG"):
+            read_mask(tmp_path / "mask.png")
+
+    @pytest.mark.parametrize(("dtype", "values"), [("int32", [0, 65536]), ("int32", [-1, 2]), ("int16", [-1, 2])])
+    def test_values_beyond_16_bits_are_refused(self, tmp_path, dtype, values):
+        tifffile.imwrite(tmp_path / "mask.tif", np.array([values], dtype=dtype))
+        with pytest.raises(DataError, match=rf"mask\.tif: mask values {values[0]}\.\.{values[1]}.*0\.\.65535"):
+            read_mask(tmp_path / "mask.tif")
+
+    def test_floating_point_numbers_are_refused(self, tmp_path):
+        tifffile.imwrite(tmp_path / "mask.tif", np.zeros((2, 2), np.float32))
+        with pytest.raises(DataError, match=r"mask\.tif: .*floating-point.*whole class values"):
+            read_mask(tmp_path / "mask.tif")
+
+
+class TestImage:
+    def test_colours_as_stored(self, tmp_path):
+        Image.fromarray(COLOURS).save(tmp_path / "image.png")
+        image = read_image(tmp_path / "image.png")
+        assert image.dtype == np.uint8
+        assert np.array_equal(image, COLOURS)
+
+    @pytest.mark.parametrize("suffix", ["png", "jpg"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_orientation_is_applied(self, tmp_path, orientation, suffix):
+        path = tmp_path / f"image.{suffix}"
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(COLOURS).save(path, exif=exif)
+        with Image.open(path) as file:
+            upright = np.asarray(ImageOps.exif_transpose(file))
+        assert upright.shape == ((6, 9, 3) if orientation < 5 else (9, 6, 3))
+        assert np.array_equal(read_image(path), upright)
+
+    @pytest.mark.parametrize(
+        ("mode", "suffix"),
+        [("RGBA", "png"), ("LA", "png"), ("LA", "tif"), ("L", "png"), ("1", "png"), ("1", "tif"), ("P", "png")]
+        + [("CMYK", "tif"), ("CMYK", "jpg"), ("RGBA", "tif"), ("L", "jpg"), ("RGBA", "webp")],
+    )
+    def test_every_mode_becomes_three_bands(self, tmp_path, mode, suffix):
+        path = tmp_path / f"image.{suffix}"
+        Image.fromarray(COLOURS).convert(mode).save(path, lossless=True)
+        with Image.open(path) as file:
+            expected = np.asarray(file.convert("RGB"))
+        image = read_image(path, 3)
+        assert image.dtype == np.uint8
+        assert np.array_equal(image, expected)
+
+    def test_one_band_is_the_luma(self, tmp_path):
+        Image.fromarray(COLOURS).save(tmp_path / "image.png")
+        grey = read_image(tmp_path / "image.png", 1)
+        assert grey.shape == (6, 9, 1)
+        luma = COLOURS @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+        assert np.abs(grey[:, :, 0] - luma).max() <= 0.51
+
+    def test_grey_of_16_bits_stays(self, tmp_path):
+        stored = np.array([[0, 300], [65535, 7]], dtype=np.uint16)
+        Image.fromarray(stored).save(tmp_path / "image.png")
+        image = read_image(tmp_path / "image.png", 3)
+        assert image.dtype == np.uint16
+        assert np.array_equal(image, np.dstack([stored] * 3))
+
+    @pytest.mark.parametrize("byteorder", ["<", ">"])
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+    @pytest.mark.parametrize("size", [(7, 9), (7, 3), (3, 7), (1, 1)])
+    def test_five_bands_planar_or_interleaved(self, tmp_path, size, dtype, byteorder):
+        bands = RNG.uniform(0, 250, (*size, 5)).astype(dtype)
+        options = {"photometric": "minisblack", "byteorder": byteorder}
+        tifffile.imwrite(tmp_path / "interleaved.tif", bands, planarconfig="contig", **options)
+        tifffile.imwrite(tmp_path / "planar.tif", np.moveaxis(bands, -1, 0), planarconfig="separate", **options)
+        for name in ("interleaved", "planar"):
+            image = read_image(tmp_path / f"{name}.tif", 5)
+            assert image.dtype == dtype
+            assert np.array_equal(image, bands)
+
+    @pytest.mark.parametrize(("dtype", "read_as"), [("int16", "float32"), ("float64", "float32"), ("uint16",) * 2])
+    def test_one_band_of_other_numbers(self, tmp_path, dtype, read_as):
+        stored = np.array([[1, 2], [300, 4]], dtype=dtype)
+        tifffile.imwrite(tmp_path / "image.tif", stored)
+        image = read_image(tmp_path / "image.tif")
+        assert image.dtype == read_as
+        assert np.array_equal(image[:, :, 0], stored)
+
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+    def test_alpha_of_a_tiff_is_dropped(self, tmp_path, dtype):
+        stored = RNG.integers(0, 200, (5, 6, 4)).astype(dtype)
+        tifffile.imwrite(tmp_path / "image.tif", stored, photometric="rgb", extrasamples=["unassalpha"])
+        assert np.array_equal(read_image(tmp_path / "image.tif"), stored[:, :, :3])
+
+    @pytest.mark.parametrize("colour_type", [2, 6])
+    def test_png_with_16_bit_colours_is_refused(self, tmp_path, colour_type):
+        row = bytes(2 * (3 if colour_type == 2 else 4))
+        path = write_png(tmp_path / "image.png", 16, colour_type, (1, 1), [row])
+        with pytest.raises(DataError, match=r"image\.png: .*16-bit colours.*Save it as TIFF"):
+            read_image(path)
+
+    def test_other_bands_than_wanted_are_refused(self, tmp_path):
+        Image.fromarray(COLOURS).save(tmp_path / "image.png")
+        with pytest.raises(DataError, match=r"image\.png: 3 bands, but 5 are expected"):
+            read_image(tmp_path / "image.png", 5)
+
+    def test_compression_beyond_pillow_names_the_extra(self, tmp_path):
+        pytest.importorskip("PIL.features").check("libtiff") or pytest.skip("Pillow without libtiff")
+        Image.fromarray(COLOURS[:, :, 0].astype(np.uint16)).save(tmp_path / "image.tif", compression="tiff_lzw")
+        try:
+            import imagecodecs  # noqa: F401
+        except ModuleNotFoundError:
+            with pytest.raises(DataError, match=r"image\.tif: .*intarsia\[codecs\]"):
+                read_image(tmp_path / "image.tif")
+        else:
+            assert np.array_equal(read_image(tmp_path / "image.tif")[:, :, 0], COLOURS[:, :, 0])
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask])
+class TestUnreadable:
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", "the file is empty"),
+            (b"  <!DOCTYPE html><html>404</html>", "web page.*download went wrong"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer.*git lfs pull"),
+            (b"hello", "starts with the bytes 68 65 6c 6c 6f"),
+        ],
+    )
+    @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+    def test_what_is_no_picture(self, tmp_path, read, suffix, content, words):
+        path = tmp_path / f"fake.{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=rf"fake\.{suffix}: is not a picture.*{words}"):
+            read(path)
+
+    @pytest.mark.parametrize("kept", [0.95, 0.5])
+    def test_truncated_png(self, tmp_path, read, kept):
+        path = tmp_path / "cut.png"
+        Image.fromarray(RNG.integers(0, 256, (64, 64), dtype=np.uint8)).save(path)
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+        with pytest.raises(DataError, match=r"cut\.png: is damaged"):
+            read(path)
+
+    def test_several_frames(self, tmp_path, read):
+        frames = [Image.fromarray(INDICES), Image.fromarray(INDICES.T.copy()).resize((3, 2))]
+        frames[0].save(tmp_path / "frames.tif", save_all=True, append_images=frames[1:])
+        with pytest.raises(DataError, match=r"frames\.tif: holds 2 frames.*its own file"):
+            read(tmp_path / "frames.tif")
+
+    def test_what_is_not_there(self, tmp_path, read):
+        with pytest.raises(DataError, match=r"gone\.png: does not exist"):
+            read(tmp_path / "gone.png")
+        with pytest.raises(DataError, match="is a folder"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0.98, 0.5])
+def test_truncated_jpeg(tmp_path, kept):
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(DataError, match=r"cut\.jpg: is damaged"):
+        read_image(path)
+
+
+def test_truncated_float_tiff(tmp_path):
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, RNG.random((16, 16, 5)), photometric="minisblack", planarconfig="contig")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=r"cut\.tif: is damaged"):
+        read_image(path)
+
+
+def test_pages_of_a_float_tiff_are_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        file.write(np.zeros((4, 4), np.float32))
+        file.write(np.zeros((2, 4), np.float32))
+    with pytest.raises(DataError, match=r"pages\.tif: holds 2 pages"):
+        read_image(tmp_path / "pages.tif")
+
+
+def test_frames_of_a_gif_mask_are_refused(tmp_path):
+    frames = [palette_image(INDICES), palette_image(INDICES[::-1].copy())]
+    frames[0].save(tmp_path / "frames.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"frames\.gif: holds 2 frames"):
+        read_mask(tmp_path / "frames.gif")

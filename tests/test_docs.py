@@ -1,0 +1,105 @@
+"""The documentation is run: README's commands, every Python block, every TOML block, the settings page."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from intarsia.cli import main
+from intarsia.data.datasetfile import DatasetFile
+from intarsia.losses import LOSSES
+from intarsia.networks import NETWORKS
+from intarsia.prediction import OUTPUTS
+from intarsia.synthetic.scenes import write_scenes
+
+ROOT = Path(__file__).parent.parent
+SHORT = {"10m": "6s"}  # the one liberty taken with the texts: budgets
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text()
+    for long, short in SHORT.items():
+        text = text.replace(f"--budget {long}", f"--budget {short}").replace(
+            f'"budget": "{long}"', f'"budget": "{short}"'
+        )
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the texts have it: photos and new-photos."""
+    write_scenes(tmp_path / "photos", {"train": 10, "val": 3}, (48, 64))
+    (tmp_path / "new-photos").mkdir()
+    Image.new("RGB", (80, 60)).save(tmp_path / "new-photos" / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+    return tmp_path
+
+
+def test_readme_commands(at_home, capsys):
+    commands = [line for block in blocks("README.md", "console") for line in block.splitlines()]
+    assert len(commands) == 3
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "intarsia"
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code in (0, None), command
+    assert (at_home / "results" / "masks" / "photo.png").is_file()
+    assert (at_home / "results" / "overlays" / "photo.png").is_file()
+    listed = set(re.findall(r"[a-z]+\.(?:png|safetensors|toml|jsonl|txt|pt)", (ROOT / "README.md").read_text()))
+    assert {path.name for path in (at_home / "runs" / "first").iterdir()} <= listed
+
+
+def test_readme_python(at_home):
+    run_python(blocks("README.md", "python"))
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:albumentations", "ignore::DeprecationWarning")
+def test_quickstart(at_home):
+    run_python(blocks("docs/quickstart.md", "python"))
+
+
+def test_extend():
+    registries = (LOSSES, NETWORKS, OUTPUTS)
+    before = [dict(registry) for registry in registries]
+    try:
+        run_python(blocks("docs/extend.md", "python"))
+        assert "gentle" in LOSSES
+        assert "pointwise" in NETWORKS
+        assert "areas" in OUTPUTS
+    finally:
+        for registry, entries in zip(registries, before, strict=True):
+            registry.clear()
+            registry.update(entries)
+
+
+@pytest.mark.parametrize("text", blocks("docs/data.md", "toml"))
+def test_dataset_files(text):
+    DatasetFile.model_validate(tomllib.loads(text))
+
+
+def test_settings_page_is_fresh():
+    page = subprocess.run(
+        [sys.executable, ROOT / "tools" / "settings_page.py"], capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs" / "settings.md").read_text() == page.stdout, "run `make docs`"
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def run_python(code: list[str]) -> None:
+    """Runs the blocks of a page one after the other, in one namespace."""
+    assert code
+    namespace: dict[str, object] = {}
+    for block in code:
+        exec(compile(block, "<documentation>", "exec"), namespace)
