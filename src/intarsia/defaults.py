@@ -17,8 +17,9 @@ from intarsia.settings import Precision, Settings
 
 _SIZE_STEP = 32
 _LARGEST_SIZE = {"cpu": 512, "accelerator": 768}
-_SMALL_MODEL = {"width": 48, "depth": 3, "stem": 4, "up": "transposed"}
+_SMALL_MODEL = {"width": 32, "depth": 4, "up": "transposed"}
 _LARGE_MODEL = {"width": 64, "depth": 4, "stem": 1, "up": "bilinear"}
+_SMALLEST_WORKING_SIDE = 80  # pixels that a small network sees of a picture's shorter side
 _BATCH = 4
 _MOST_WORKERS = 8
 _DEFAULT_BUDGET = 600.0  # seconds
@@ -31,12 +32,14 @@ def resolve(settings: Settings, survey: Survey, device: torch.device) -> Setting
         SettingsError: the training size cannot work with the network.
     """
     on_cpu = device.type == "cpu"
-    model = {**(_SMALL_MODEL if on_cpu else _LARGE_MODEL), **_given(settings.model)}
+    size = settings.train.size or _training_size(survey.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"])
+    small = {**_SMALL_MODEL, "stem": _small_stem(survey.size)}
+    model = {**(small if on_cpu else _LARGE_MODEL), **_given(settings.model)}
     train = {
-        "size": _training_size(survey.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"]),
         "batch": _BATCH,
         "precision": best_precision(device),
         **_given(settings.train),
+        "size": size,
         "device": str(device),
     }
     if not (settings.train.budget or settings.train.epochs or settings.train.steps):
@@ -82,6 +85,11 @@ def _training_size(median: tuple[int, int], largest: int) -> tuple[int, int]:
     """The pictures' median size, at most `largest`, rounded up to steps of 32."""
     height, width = (min(-(-side // _SIZE_STEP) * _SIZE_STEP, largest) for side in median)
     return height, width
+
+
+def _small_stem(median: tuple[int, int]) -> int:
+    """The coarsest of 4, 2, 1 that leaves the shorter side of a picture its 80 pixels."""
+    return next((stem for stem in (4, 2) if min(median) / stem >= _SMALLEST_WORKING_SIDE), 1)
 
 
 def _given(section: object) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 Images are [H, W, 3] uint8 RGB, masks [H, W] of class indices. `rgb` turns any image into one that can be shown.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -71,7 +72,10 @@ def panel(
         shown: class indices in the legend; None for all classes.
     """
     resized = [[_fit(picture, side) for picture in row.values()] for row in rows]
-    widths = [max(row[column].shape[1] for row in resized) for column in range(len(resized[0]))]
+    widths = [
+        max(_text_width(caption), *(row[column].shape[1] for row in resized))
+        for column, caption in enumerate(rows[0])
+    ]
     heights = [max(picture.shape[0] for picture in row) for row in resized]
     width = sum(widths) + _GAP * (len(widths) + 1)
     entries = _legend_entries(labels, shown)
@@ -169,6 +173,10 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(_TEXT)
 
 
+def _text_width(text: str) -> int:
+    return math.ceil(_font().getlength(text))
+
+
 def _legend_entries(labels: Labels, shown: NDArray[Any] | None) -> list[tuple[str, Color]]:
     indices = range(len(labels)) if shown is None else [int(index) for index in shown]
     return [
@@ -182,7 +190,7 @@ def _legend_places(entries: Sequence[tuple[str, Color]], width: int) -> tuple[li
     places: list[tuple[int, int]] = []
     x, y = _GAP, 0
     for name, _ in entries:
-        needed = 20 + round(_font().getlength(name)) + 18
+        needed = 20 + _text_width(name) + 18
         if x + needed > width and x > _GAP:
             x, y = _GAP, y + _CAPTION
         places.append((x, y))

@@ -13,6 +13,7 @@ from intarsia.errors import DataError, listing
 from intarsia.inference import Predictor, load, predict_classes
 from intarsia.labels import Labels
 from intarsia.metrics import Scores, confusion_matrix, scores_of
+from intarsia.modelfile import ModelCard
 from intarsia.networks.segmenter import Segmenter
 
 Progress = Callable[[int, int], None]
@@ -44,7 +45,7 @@ def evaluate(
     card = predictor.card
     if not isinstance(data, Dataset):
         data = open_dataset(data, val_share=card.data.val_share, scene_separator=card.data.scene_separator)
-    labels = _common_labels(card.labels, data)
+    labels = _common_labels(card, data)
     return score(predictor.segmenter, data.split(split), labels, progress)
 
 
@@ -69,8 +70,12 @@ def score(
     return scores_of(labels.names, confusion, len(pairs), ignored)
 
 
-def _common_labels(trained: Labels, data: Dataset) -> Labels:
-    """The model's classes, with the stored values of the dataset where it declares any."""
+def _common_labels(card: ModelCard, data: Dataset) -> Labels:
+    """The model's classes, with the stored values of the dataset where it declares any.
+
+    What the training was told to ignore stays ignored, unless the dataset says that it is a class.
+    """
+    trained = card.labels
     if data.labels is None:
         return replace(trained, ignore=tuple(dict.fromkeys(trained.ignore + data.ignore)))
     if set(data.labels.names) != set(trained.names):
@@ -81,4 +86,6 @@ def _common_labels(trained: Labels, data: Dataset) -> Labels:
             f"missing {listing(lacking) or 'none'}, unknown {listing(surplus) or 'none'}."
         )
     value_of = dict(zip(data.labels.names, data.labels.values, strict=True))
-    return replace(trained, values=tuple(value_of[name] for name in trained.names), ignore=data.labels.ignore)
+    values = tuple(value_of[name] for name in trained.names)
+    unused = [value for value in card.data.ignore if not any(value in own for own in values)]
+    return replace(trained, values=values, ignore=tuple(dict.fromkeys([*data.labels.ignore, *unused])))

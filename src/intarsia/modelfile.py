@@ -108,7 +108,7 @@ def load_model(path: str | Path) -> tuple[Segmenter, ModelCard]:
             training=header["training"],
         )
         segmenter = build_segmenter(card, (0.0,) * card.bands, (1.0,) * card.bands)
-    except (KeyError, TypeError, ValueError, AssertionError, ValidationError, IntarsiaError) as error:
+    except (KeyError, TypeError, ValueError, ValidationError, IntarsiaError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(
             f"{path}: its header cannot be understood (written by Intarsia {header.get('version')}): {reason}"
@@ -167,15 +167,14 @@ def _read_header(content: bytes, path: Path) -> dict[str, Any]:
 
 def _load_weights(segmenter: Segmenter, weights: dict[str, Tensor], path: Path) -> None:
     own = segmenter.state_dict()
-    missing = [name for name in own if name not in weights]
-    extra = [name for name in weights if name not in own]
-    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    if missing or extra or other:
-        raise ModelFileError(
-            f"{path}: its weights belong to another network: "
-            f"{len(missing)} missing ({listing(missing)}), {len(extra)} unexpected ({listing(extra)}), "
-            f"{len(other)} of another shape ({listing(other)})."
-        )
+    wrong = {
+        "missing": [name for name in own if name not in weights],
+        "unexpected": [name for name in weights if name not in own],
+        "of another shape": [name for name in own if name in weights and own[name].shape != weights[name].shape],
+    }
+    if any(wrong.values()):
+        parts = [f"{len(names)} {kind} ({listing(names)})" for kind, names in wrong.items() if names]
+        raise ModelFileError(f"{path}: its weights belong to another network: {', '.join(parts)}.")
     segmenter.load_state_dict(weights)
 
 

@@ -63,7 +63,7 @@ def predict(
         What was written. An image that cannot be read is named there; the others are done all the same.
 
     Raises:
-        SettingsError: an output that does not exist.
+        SettingsError: an output that does not exist, or an input folder that lies in `out`.
         DataError: no images, or two that would be written to one file.
         ModelFileError: no model of ours.
         MachineError: `out` cannot be written.
@@ -97,11 +97,14 @@ def find_images(inputs: Sequence[str | Path], out: Path) -> dict[Path, Path]:
     """{path of the result without suffix: image file}, in order; what lies in `out` are earlier results.
 
     Raises:
+        SettingsError: an input folder lies in `out`, where everything counts as an earlier result.
         DataError: an input does not exist, nothing was found, or two images would have one result.
     """
     found: dict[Path, Path] = {}
     for given in map(Path, inputs):
         if given.is_dir():
+            if _below(given, out):
+                raise SettingsError(f"--out {out}: holds the input folder {given}. Choose one beside or below it.")
             paths = [path for path in sorted(given.rglob("*")) if _is_image(path, given) and not _below(path, out)]
             entries = {path: path.relative_to(given) for path in paths}
         elif given.exists():

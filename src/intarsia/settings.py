@@ -83,11 +83,11 @@ class AugmentSettings(Section):
         (0.7, 1.4), description="zoom, smallest and largest; drawn log-uniformly"
     )
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(5.0, description="rotation, at most +- degrees")
-    shift: Share = Field(0.1, description="shift beyond the picture's edge, at most this share of the crop")
+    shift: Share = Field(0.05, description="shift beyond the picture's edge, at most this share of the crop")
     flip_horizontal: Share = Field(0.5, description="probability of a left-right flip")
     flip_vertical: Share = Field(0.0, description="probability of an up-down flip")
-    brightness: Share = Field(0.2, description="added, at most +- this share of white")
-    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.25, description="multiplied, at most 1 +- this")
+    brightness: Share = Field(0.1, description="added, at most +- this share of white")
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="multiplied, at most 1 +- this")
     gamma: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="exponent, at most 1 +- this")
     saturation: Annotated[float, Field(ge=0, le=1)] = Field(
         0.3, description="distance from grey, at most 1 +- this; only with 3 bands"

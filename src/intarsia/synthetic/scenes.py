@@ -60,7 +60,7 @@ def plan_street(rng: np.random.Generator) -> Street:
     return Street(
         half=rng.uniform(3.3, 5.2),
         walk=walk * rng.uniform(0.8, 1.2),
-        crossing=rng.uniform(16, 40) if rng.random() < 0.4 else np.inf,
+        crossing=rng.uniform(12, 22) if rng.random() < 0.4 else np.inf,
         built=built,
         asphalt=rng.uniform(88, 128) * np.array([1.0, 1.0, rng.uniform(0.98, 1.05)]),
         pavement=pick(rng, PAVEMENTS),
@@ -111,7 +111,7 @@ def place_vehicles(rng: np.random.Generator, light: Light, street: Street) -> It
     lanes = [(lane, 0.0, MIX), (-lane, np.pi, MIX), (kerb, 0.0, PARKED), (-kerb, np.pi, PARKED)]
     for x, heading, mix in lanes[: 4 if wide else 2]:
         z = rng.uniform(8, 24)
-        while z < 95:
+        while z < 42:
             model = MODELS[rng.choice(len(MODELS), p=mix)]
             if rng.random() < 0.6 and not street.crossed(z, z + model.length):
                 pose = (x + rng.normal(0, 0.12), z + model.length / 2, heading + rng.normal(0, 0.02))
@@ -126,14 +126,14 @@ def place_vehicles(rng: np.random.Generator, light: Light, street: Street) -> It
 
 def place_people(rng: np.random.Generator, street: Street, vehicles: Sequence[Thing]) -> Iterator[Thing]:
     """People on the pavements, on the zebra, and a few who just cross."""
-    for _ in range(rng.integers(4, 10)):
+    for _ in range(rng.integers(2, 7)):
         across, kind = rng.uniform(-street.half, street.half), rng.random()
         beside = street.half + rng.uniform(0.4, max(street.walk, 1) - 0.3)
-        x, z = rng.choice((-1, 1)) * beside, rng.uniform(7, 40)
+        x, z = rng.choice((-1, 1)) * beside, rng.uniform(5, 18)
         if kind < 0.4 and np.isfinite(street.crossing):
             x, z = across, street.crossing - rng.uniform(2, 4)
         elif kind < 0.15:
-            x, z = across, rng.uniform(10, 35)
+            x, z = across, rng.uniform(7, 20)
         gaps = [np.abs(other.plan.mean(axis=0) - (x, 0, z)) for other in vehicles]
         if all(gap[0] > 1.6 or gap[2] > 4.5 for gap in gaps) and (
             abs(x) < street.half or not street.crossing - 1 < z < street.crossing + 8

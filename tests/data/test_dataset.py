@@ -1,0 +1,187 @@
+"""Batches: a counted stream, the same whoever loads it and wherever it starts."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from intarsia.data.augment import Augment
+from intarsia.data.dataset import TrainingPairs, batches, epoch_order, to_tensor
+from intarsia.data.index import Pair, open_dataset
+from intarsia.errors import DataError
+from intarsia.labels import Labels
+from intarsia.settings import AugmentSettings
+from tests.conftest import write_pair
+
+SIZE = (32, 40)
+
+
+def as_it_is(image, mask, rng):
+    return image, mask
+
+
+@pytest.fixture
+def augmented(scenes) -> TrainingPairs:
+    return stream(scenes)
+
+
+def stream(scenes, **changes) -> TrainingPairs:
+    dataset = open_dataset(scenes)
+    options = {
+        "transform": Augment(AugmentSettings(), SIZE, 255),
+        "size": SIZE,
+        "seed": 0,
+        "cache": False,
+    }
+    return TrainingPairs(dataset.split("train"), dataset.labels, 3, **options | changes)
+
+
+def numbered(folder, count: int, **changes) -> TrainingPairs:
+    """Pairs whose pixels are their own number."""
+    pairs = [
+        write_pair(folder, f"{n}", np.full((4, 6, 3), n, np.uint8), np.full((4, 6), n, np.uint8))
+        for n in range(count)
+    ]
+    options = {"transform": as_it_is, "size": (4, 6), "seed": 0, "cache": False}
+    return TrainingPairs(pairs, Labels.of_values(range(count)), 3, **options | changes)
+
+
+def take(pairs: TrainingPairs, number: int, batch: int = 3, start: int = 0, workers: int = 0):
+    return list(itertools.islice(batches(pairs, batch, start, workers), number))
+
+
+def assert_equal(one, two) -> None:
+    assert len(one) == len(two)
+    for (image, mask), (other_image, other_mask) in zip(one, two, strict=True):
+        assert torch.equal(image, other_image)
+        assert torch.equal(mask, other_mask)
+
+
+def test_a_batch_is_channels_last_bytes_and_whole_numbers(augmented):
+    image, mask = take(augmented, 1, batch=3)[0]
+    assert (image.shape, image.dtype) == ((3, 3, *SIZE), torch.uint8)
+    assert (mask.shape, mask.dtype) == ((3, *SIZE), torch.int64)
+    assert image.is_contiguous(memory_format=torch.channels_last)
+    assert set(mask.unique().tolist()) <= {0, 1, 2, 3, 255}
+
+
+@pytest.mark.parametrize(("pairs", "batch"), [(1, 4), (3, 4), (5, 2), (4, 4)])
+def test_batches_are_always_full(tmp_path, pairs, batch):
+    for image, mask in take(numbered(tmp_path, pairs), 5, batch):
+        assert len(image) == len(mask) == batch
+
+
+@pytest.mark.parametrize(("pairs", "batch"), [(1, 4), (5, 2), (4, 3), (7, 7)])
+def test_every_epoch_visits_each_pair_once(tmp_path, pairs, batch):
+    seen = torch.cat([mask[:, 0, 0] for _, mask in take(numbered(tmp_path, pairs), 3 * pairs, batch)])
+    epochs = seen[: len(seen) // pairs * pairs].reshape(-1, pairs)
+    assert (epochs.sort(dim=1).values == torch.arange(pairs)).all()
+    if pairs >= 5:
+        assert len({tuple(epoch) for epoch in epochs.tolist()}) == len(epochs)
+
+
+@pytest.mark.parametrize("start", [1, 2, 5])
+def test_starting_later_equals_skipping(augmented, start):
+    assert_equal(take(augmented, 2, start=start), take(augmented, start + 2)[start:])
+
+
+def test_workers_change_nothing(augmented):
+    assert_equal(take(augmented, 6, workers=2), take(augmented, 6, workers=0))
+
+
+def test_the_cache_changes_nothing(scenes, augmented):
+    assert_equal(take(stream(scenes, cache=True), 6), take(augmented, 6))
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_transform_may_write_into_what_it_gets(tmp_path, cache):
+    def darken(image, mask, rng):
+        image //= 2
+        mask[0] = 255
+        return image, mask
+
+    for image, mask in take(numbered(tmp_path, 4, transform=darken, cache=cache), 3, batch=4):
+        assert sorted(image[:, 0, 0, 0].tolist()) == [0, 0, 1, 1]
+        assert sorted(mask[:, 1, 0].tolist()) == [0, 1, 2, 3]
+
+
+def test_another_seed_is_another_stream(scenes, augmented):
+    (image, _), (other, _) = take(augmented, 1)[0], take(stream(scenes, seed=1), 1)[0]
+    assert not torch.equal(image, other)
+    assert not np.array_equal(epoch_order(0, 0, 50), epoch_order(1, 0, 50))
+    assert not np.array_equal(epoch_order(0, 0, 50), epoch_order(0, 1, 50))
+
+
+def test_cached_pairs_are_read_once(tmp_path):
+    pairs = numbered(tmp_path, 2, cache=True)
+    first = take(pairs, 1, batch=2)
+    for pair in pairs.pairs:
+        pair.image.unlink()
+        pair.mask.unlink()
+    later = take(pairs, 1, batch=2, start=1)
+    assert first[0][0].unique().tolist() == later[0][0].unique().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_became_unreadable_is_named_in_one_line(tmp_path, workers):
+    pairs = numbered(tmp_path, 4)
+    pairs.pairs[2].image.write_bytes(b"")
+    with pytest.raises(DataError) as raised:
+        take(pairs, 2, batch=4, workers=workers)
+    assert (
+        str(raised.value) == f"{pairs.pairs[2].image}: is not a picture, whatever its name says: the file is empty."
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_value_without_a_meaning_is_named_with_its_file(tmp_path, workers):
+    pairs = numbered(tmp_path, 2)
+    Image.new("L", (6, 4), 77).save(pairs.pairs[1].mask)
+    with pytest.raises(DataError) as raised:
+        take(pairs, 1, batch=2, workers=workers)
+    assert str(raised.value) == (f"{pairs.pairs[1].mask}: Mask value 77 (24 pixels): neither a class nor ignored.")
+
+
+def too_small(image, mask, rng):
+    return image[1:], mask[1:]
+
+
+def one_band(image, mask, rng):
+    return image[:, :, :1], mask
+
+
+def mask_of_another_size(image, mask, rng):
+    return image, mask[:, 1:]
+
+
+@pytest.mark.parametrize(
+    ("transform", "words"),
+    [
+        (too_small, r"image of \(3, 6, 3\) and a mask of \(3, 6\).*\(4, 6, 3\) and \(4, 6\) \(train\.size\).*crop"),
+        (one_band, r"image of \(4, 6, 1\)"),
+        (mask_of_another_size, r"mask of \(4, 5\)"),
+    ],
+)
+def test_a_transform_of_another_size_is_refused(tmp_path, transform, words):
+    with pytest.raises(DataError, match=words):
+        take(numbered(tmp_path, 1, transform=transform), 1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "becomes"), [("uint8", torch.uint8), ("uint16", torch.float32), ("float32", torch.float32)]
+)
+def test_images_of_other_numbers_become_float32(dtype, becomes):
+    images = np.array([0, 1, 255], dtype=dtype).reshape(1, 1, 3, 1)
+    tensor = to_tensor(images)
+    assert (tensor.dtype, tensor.shape) == (becomes, (1, 1, 1, 3))
+    assert tensor.flatten().tolist() == [0, 1, 255]
+
+
+def test_grey_files_become_the_bands_asked_for(tmp_path):
+    pair: Pair = write_pair(tmp_path, "a", np.full((4, 6), 9, np.uint8), np.zeros((4, 6), np.uint8))
+    pairs = TrainingPairs([pair], Labels.of_values([0]), 3, transform=as_it_is, size=(4, 6), seed=0, cache=False)
+    image, _ = take(pairs, 1, batch=1)[0]
+    assert image.shape == (1, 3, 4, 6)
+    assert image.unique().tolist() == [9]

@@ -1,0 +1,77 @@
+"""The U-Net: pinned sizes, shapes, and that every parameter learns."""
+
+import pytest
+import torch
+from torch import nn
+
+from intarsia.networks.unet import UNet
+from intarsia.settings import ModelSettings
+
+
+@pytest.mark.parametrize(
+    ("bands", "classes", "up", "parameters"), [(3, 4, "bilinear", 31_385_028), (3, 21, "transposed", 31_038_933)]
+)
+def test_number_of_parameters(bands: int, classes: int, up: str, parameters: int) -> None:
+    with torch.device("meta"):
+        network = UNet(bands, classes, width=64, depth=4, up=up)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("up", ["bilinear", "transposed"])
+def test_only_what_has_no_norm_behind_it_has_a_bias(up: str) -> None:
+    network = UNet(3, 4, width=4, depth=3, up=up)
+    biased = {name for name, module in network.named_modules() if getattr(module, "bias", None) is not None}
+    norms = {name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    doublings = {name for name, module in network.named_modules() if isinstance(module, nn.ConvTranspose2d)}
+    assert biased == norms | doublings | {"head"}
+    assert len(norms) == 2 * (4 + 3)
+    assert len(doublings) == (3 if up == "transposed" else 0)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("up", ["bilinear", "transposed"])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_logits_have_the_inputs_size_and_every_parameter_a_gradient(bands: int, up: str, norm: str) -> None:
+    network = UNet(bands, 6, width=4, depth=2, up=up, norm=norm, dropout=0.1)
+    logits = network(torch.randn(2, bands, 16, 24))
+    assert logits.shape == (2, 6, 16, 24)
+    logits.square().mean().backward()
+    assert [name for name, p in network.named_parameters() if not p.grad.count_nonzero()] == []
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+def test_the_stride_is_the_smallest_size_that_works(depth: int) -> None:
+    stride = UNet.stride_of(ModelSettings(depth=depth))
+    network = UNet(3, 2, width=1, depth=depth).eval()
+    assert stride == 2**depth
+    assert network(torch.randn(1, 3, stride, 2 * stride)).shape == (1, 2, stride, 2 * stride)
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        network(torch.randn(1, 3, stride + 1, stride))
+
+
+@pytest.mark.parametrize(("width", "groups"), [(4, [1, 1, 2]), (12, [1, 3, 6]), (16, [2, 4, 8])])
+def test_group_norm_has_groups_of_eight_channels_where_they_fit(width: int, groups: list[int]) -> None:
+    network = UNet(3, 2, width=width, depth=2, norm="group")
+    norms = [block[1] for block in network.encoder]
+    assert [norm.num_groups for norm in norms] == groups
+    assert not [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def test_group_norm_makes_a_picture_independent_of_its_batch() -> None:
+    network = UNet(3, 2, width=8, depth=2, norm="group").train()
+    batch = torch.randn(3, 3, 8, 8)
+    assert torch.allclose(network(batch)[:1], network(batch[:1]), atol=1e-6)
+
+
+def test_dropout_is_for_training_alone() -> None:
+    network = UNet(3, 2, width=8, depth=2, norm="group", dropout=0.5)
+    image = torch.randn(1, 3, 8, 8)
+    assert not network(image).equal(network(image))
+    assert network.eval()(image).equal(network(image))
+
+
+def test_settings_reach_the_network() -> None:
+    settings = ModelSettings(width=6, depth=3, up="transposed", norm="group", dropout=0.25)
+    built = UNet.from_settings(settings, bands=5, classes=7)
+    by_hand = UNet(5, 7, width=6, depth=3, up="transposed", norm="group", dropout=0.25)
+    assert str(built) == str(by_hand)

@@ -1,0 +1,148 @@
+"""The house: which module stands on which floor, that imports go down only, and that rooms stay small."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import intarsia
+
+ROOT = Path(intarsia.__file__).parent
+MOST_LINES_OF_A_MODULE = 400
+MOST_LINES_OF_A_FUNCTION = 60
+
+# A module imports only from floors below its own; modules of one folder may import each other without a circle.
+FLOORS = {
+    "_version": 0,
+    "errors": 0,
+    "files": 1,
+    "labels": 1,
+    "signals": 1,
+    "settings": 2,
+    "data": 3,
+    "data.adapters": 3,
+    "data.augment": 3,
+    "data.check": 3,
+    "data.dataset": 3,
+    "data.datasetfile": 3,
+    "data.index": 3,
+    "data.read": 3,
+    "draw": 3,
+    "losses": 3,
+    "metrics": 3,
+    "networks": 3,
+    "networks.segmenter": 3,
+    "networks.unet": 3,
+    "optim": 3,
+    "synthetic": 3,
+    "synthetic.diorama": 3,
+    "synthetic.scenery": 3,
+    "synthetic.scenes": 3,
+    "checkpoint": 4,
+    "defaults": 4,
+    "modelfile": 4,
+    "runs": 4,
+    "inference": 5,
+    "evaluation": 6,
+    "prediction": 6,
+    "training": 7,
+    "demonstration": 8,
+    "cli": 9,
+    "cli.commands": 9,
+    "cli.tables": 9,
+    "": 10,
+    "__main__": 10,
+}
+
+
+def name_of(path: Path) -> str:
+    """`data/read.py` -> `data.read`, `data/__init__.py` -> `data`, the package itself -> an empty name."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+PATHS = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
+EVERY_MODULE = pytest.mark.parametrize("name", PATHS, ids=lambda name: name or "intarsia")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Our own modules that are imported anywhere in it, inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("intarsia.") in PATHS else str(node.module) for name in below]
+        else:
+            continue
+        yield from (name.removeprefix("intarsia").lstrip(".") for name in names if name.split(".")[0] == "intarsia")
+
+
+IMPORTS = {name: set(imports(tree)) for name, tree in TREES.items()}
+
+
+def folder(name: str) -> str:
+    """The top folder that a module lies in; a module outside folders is alone."""
+    return name.split(".")[0]
+
+
+def test_every_module_has_a_floor_and_every_floor_a_module() -> None:
+    assert set(FLOORS) == set(PATHS)
+
+
+@EVERY_MODULE
+def test_imports_go_down(name: str) -> None:
+    wrong = [
+        other
+        for other in IMPORTS[name]
+        if FLOORS[other] >= FLOORS[name] and not (name and folder(other) == folder(name))
+    ]
+    assert wrong == [], f"{name} (floor {FLOORS[name]}) imports {wrong}"
+
+
+def test_no_floor_is_higher_than_it_must_be() -> None:
+    """Each has a module that imports from the one right below."""
+    for floor in range(1, max(FLOORS.values()) + 1):
+        modules = [name for name in FLOORS if FLOORS[name] == floor]
+        assert any(FLOORS[other] == floor - 1 for name in modules for other in IMPORTS[name]), floor
+
+
+def test_there_is_no_circle() -> None:
+    TopologicalSorter(IMPORTS).prepare()
+
+
+def test_the_imports_are_really_seen() -> None:
+    assert {"data.index", "data.check", "errors", "draw"} <= IMPORTS["training"]
+    assert "evaluation" in IMPORTS["cli.commands"]
+    assert "metrics" in IMPORTS["cli.tables"]
+
+
+@EVERY_MODULE
+def test_modules_stay_small_and_say_what_they_are(name: str) -> None:
+    assert ast.get_docstring(TREES[name])
+    assert len(PATHS[name].read_text(encoding="utf-8").splitlines()) < MOST_LINES_OF_A_MODULE
+
+
+@EVERY_MODULE
+def test_functions_stay_small(name: str) -> None:
+    long = {
+        node.name: lines
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := lines_without_docstring(node)) >= MOST_LINES_OF_A_FUNCTION
+    }
+    assert long == {}
+
+
+def lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    assert function.end_lineno
+    lines = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        assert first.end_lineno
+        lines -= first.end_lineno - first.lineno + 1
+    return lines
