@@ -52,7 +52,10 @@ class Labels:
         if outside := [value for value in stored if not 0 <= value < STORED_VALUES]:
             raise DataError(f"Stored value {outside[0]} of a class: accepted are 0..{STORED_VALUES - 1}.")
         if twice := _repeated(stored):
-            raise DataError(f"Stored value {twice[0]} has two meanings: a value is one class, or ignored.")
+            raise DataError(
+                f"Stored value {twice[0]} has two meanings: a value is one class, or ignored (--ignore, or ignore in "
+                "the dataset file)."
+            )
 
     @classmethod
     def of_values(cls, values: Sequence[int], ignore: Sequence[int] = (), names: Sequence[str] = ()) -> "Labels":
@@ -107,13 +110,6 @@ class Labels:
             raise DataError(f"Mask value {listing_of_counts(unknown)}: neither a class nor ignored.")
         encoded: NDArray[Any] = self._table[stored]
         return encoded
-
-    def decode(self, index_mask: NDArray[Any]) -> NDArray[Any]:
-        """Class indices [H, W] -> the first stored value of each class; ignored pixels keep the ignore index."""
-        table = np.full(self.ignore_index + 1, self.ignore_index, dtype=np.uint16)
-        table[: len(self)] = [values[0] for values in self.values]
-        decoded: NDArray[Any] = table[index_mask]
-        return decoded.astype(np.uint8) if decoded.size == 0 or decoded.max() <= IGNORE else decoded
 
     def count(self, histogram: NDArray[np.int64]) -> NDArray[np.int64]:
         """[C] pixels of each class, from a histogram of stored values as in `unknown`."""

@@ -102,6 +102,13 @@ def test_unpaired_files_are_named(tmp_path):
     assert [pair.name for pair in dataset.split("train")] == ["a"]
 
 
+@pytest.mark.parametrize("lone", ["images/test", "masks/val", "test/images"])
+def test_a_split_with_only_one_side_is_named(tmp_path, lone):
+    layout = ["train/images", "train/masks"] if lone.startswith("test") else ["images/train", "masks/train"]
+    touch(tmp_path, *(f"{folder}/a.png" for folder in [*layout, lone]))
+    assert open_dataset(tmp_path).unpaired == (tmp_path / lone,)
+
+
 def test_a_jpeg_mask_is_paired_for_the_decoder_to_refuse(tmp_path):
     touch(tmp_path, "images/train/a.jpg", "masks/train/a.jpg")
     assert found(open_dataset(tmp_path), tmp_path) == {"train": [("images/train/a.jpg", "masks/train/a.jpg")]}

@@ -56,7 +56,7 @@ class Dataset:
         splits: pairs of `train`, `val` and `test`, sorted by name; a split that does not exist is missing.
         labels: the declared classes; None when nobody declared any (then the masks are asked).
         ignore: stored mask values that count for nothing, where no classes are declared.
-        unpaired: files without a partner. They are left out of the splits, and said.
+        unpaired: files, or whole folders of a split, without a partner. They are left out of the splits, and said.
         drawn: whether `val` was drawn from `train` for want of a split of its own.
     """
 
@@ -109,6 +109,8 @@ def open_dataset(
         unpaired += alone
         if pairs:
             splits[split] = pairs
+    if path.is_dir() and not declared.splits:
+        unpaired += _lone_splits(path / declared.path, folders)
     if not splits:
         looked = listing(dict.fromkeys(folder for both in folders.values() for folder in both))
         raise DataError(f"{path}: no image has a mask of the same name. Looked in {looked}.")
@@ -179,6 +181,20 @@ def _find_layout(root: Path) -> dict[str, tuple[Path, Path]]:
             )
         found = found or {"train": (images, masks)}
     return found
+
+
+def _lone_splits(root: Path, found: Mapping[str, tuple[Path, Path]]) -> list[Path]:
+    """Folders of a split that has images but no masks, or masks but no images, while other splits have both."""
+    parents = [_sub(root, _IMAGE_FOLDERS), _sub(root, _MASK_FOLDERS)]
+    if found.get("train") == tuple(parents):  # without splits: every file is looked at anyway
+        return []
+    lone = []
+    for split in (split for split in SPLITS if split not in found):
+        names = _SPLIT_NAMES[split]
+        folder = _sub(root, names)
+        lone += [_sub(parent, names) for parent in parents if parent]
+        lone += [_sub(folder, both) for both in (_IMAGE_FOLDERS, _MASK_FOLDERS) if folder]
+    return [folder for folder in lone if folder]
 
 
 def _sub(folder: Path, names: Sequence[str]) -> Path | None:
