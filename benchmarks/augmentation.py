@@ -92,16 +92,14 @@ def main() -> None:
     mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
     ratios = sorted(their / our for our, their in rounds)
     decode = statistics.median(decoding)
-    print(
-        f"{len(pairs)} pairs of {pairs[0][0].shape[0]}x{pairs[0][0].shape[1]}, crops of {SIZE[0]}x{SIZE[1]}, one core"
-    )
+    height, width = pairs[0][1].shape
+    print(f"{len(pairs)} pairs of {height}x{width}, crops of {SIZE[0]}x{SIZE[1]}, one core")
     print(f"decoding image and mask      {decode:6.2f} ms per pair")
     print(f"augmentation, ours           {mine:6.2f} ms per pair")
     print(f"augmentation, Albumentations {other:6.2f} ms per pair ({albumentations.__version__})")
     print(f"ratio {np.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f} in {ROUNDS} passes)")
-    print(
-        f"with decoding: ours {decode + mine:.2f}, theirs {decode + other:.2f}, ratio {(decode + other) / (decode + mine):.2f}"
-    )
+    whole = (decode + other) / (decode + mine)
+    print(f"with decoding: ours {decode + mine:.2f}, theirs {decode + other:.2f}, ratio {whole:.2f}")
 
 
 if __name__ == "__main__":

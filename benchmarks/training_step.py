@@ -104,9 +104,8 @@ def main() -> None:
     for step in steps.values():
         seconds(step)
     rounds = [{name: seconds(step) for name, step in steps.items()} for _ in range(ROUNDS)]
-    print(
-        f"U-Net width 32, batch {BATCH} of {SIDE}x{SIDE}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    threads = torch.get_num_threads()
+    print(f"U-Net width 32, batch {BATCH} of {SIDE}x{SIDE}, {threads} threads, torch {torch.__version__}")
     for name in steps:
         median = statistics.median(one[name] for one in rounds)
         rate = matrix_rate(DTYPE[name.split()[1]] if " " in name else torch.float32)

@@ -10,7 +10,7 @@ import torch
 from intarsia.checkpoint import State, load_checkpoint, save_checkpoint
 from intarsia.errors import MachineError, ModelFileError, SettingsError
 from intarsia.metrics import Scores
-from intarsia.optim import make_optimizer
+from intarsia.optim import make_optimizer, update_average
 from intarsia.settings import OptimSettings, Settings, make_settings
 from tests.small import small_model
 
@@ -44,6 +44,7 @@ def worked_state(best: Scores | None = BEST) -> State:
         group["lr"] = 0.125
     for _ in range(2):
         take_step(state)
+    update_average(state.average, state.segmenter, step=30)
     state.step, state.elapsed, state.validating = 2, 3.5, 0.25
     state.val_scores, state.best = [0.1, float("nan"), 0.3], best
     return state

@@ -11,6 +11,7 @@ import pytest
 
 from intarsia.signals import stop_request
 
+pytestmark = pytest.mark.timeout(30)  # a signal that gets lost would be waited for
 STOPPERS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 
 PROGRAM = """

@@ -53,8 +53,8 @@ class Labels:
             raise DataError(f"Stored value {outside[0]} of a class: accepted are 0..{STORED_VALUES - 1}.")
         if twice := _repeated(stored):
             raise DataError(
-                f"Stored value {twice[0]} has two meanings: a value is one class, or ignored (--ignore, or ignore in "
-                "the dataset file)."
+                f"Stored value {twice[0]} has two meanings: a value is one class, or ignored (--ignore, or "
+                "ignore in the dataset file)."
             )
 
     @classmethod

@@ -39,6 +39,15 @@ def test_logits_have_the_inputs_size_and_every_parameter_a_gradient(bands: int, 
     assert [name for name, p in network.named_parameters() if not p.grad.count_nonzero()] == []
 
 
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_every_skip_reaches_the_logits(stage: int) -> None:
+    """With everything from below a stage cut off, the logits still follow the image."""
+    network = UNet(3, 2, width=4, depth=3).eval()
+    network.decoder[2 - stage].up.forward = lambda x: torch.zeros(1, x.shape[1], 2 * x.shape[2], 2 * x.shape[3])
+    one, other = (network(torch.randn(1, 3, 16, 16)) for _ in range(2))
+    assert not torch.allclose(one, other, atol=1e-4)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_the_stride_is_the_smallest_size_that_works(depth: int) -> None:
     stride = UNet.stride_of(ModelSettings(depth=depth))

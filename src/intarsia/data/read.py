@@ -18,13 +18,17 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from intarsia.errors import DataError
 
+# For the whole process: files are decoded in threads, where filters cannot be set for a while only.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large, but below Pillow's limit
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # e.g. damaged EXIF beside sound pixels
+
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jpg", ".jpeg"})  # JPEG: to refuse it
 
 _IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MASK_FORMATS = (*_IMAGE_FORMATS, "GIF")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_GREY_MODES = ("1", "L", "I;16", "I;16B", "LA")
+_GREY_MODES = ("1", "L", "I;16", "I;16B")
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 _GREY_STEPS = {2: 85, 4: 17}  # Pillow spreads grey PNGs of 2 and 4 bits over 0..255
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: associated and unassociated alpha
@@ -89,10 +93,7 @@ def read_mask(path: Path) -> NDArray[Any]:
 def _decoding(path: Path) -> Iterator[None]:
     """Turns whatever a decoder raises into a `DataError` that names the file."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, but below the limit
-            warnings.simplefilter("ignore", UserWarning)  # e.g. damaged EXIF beside sound pixels
-            yield
+        yield
     except DataError:
         raise
     except FileNotFoundError:
