@@ -92,9 +92,11 @@ class AugmentSettings(Section):
     saturation: Annotated[float, Field(ge=0, le=1)] = Field(
         0.3, description="distance from grey, at most 1 +- this; only with 3 bands"
     )
-    noise: Share = Field(0.02, description="standard deviation of noise, at most this share of white")
+    noise: Share = Field(
+        0.02, description="standard deviation of noise, at most this share of white; on half of the images"
+    )
     blur: Annotated[float, Field(ge=0, le=10)] = Field(
-        0.7, description="Gaussian blur, at most this sigma in pixels"
+        0.7, description="Gaussian blur, at most this sigma in pixels; on half of the images"
     )
 
 

@@ -87,11 +87,16 @@ def warp(
     """Applies a matrix of `random_affine`: image linear, padded with 0; mask nearest, with `ignore_index`."""
     target = (size[1], size[0])
     inverse = cv2.WARP_INVERSE_MAP
+    bands = image.shape[2]
+    if bands == 3:  # OpenCV warps four bands in half the time of three
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     parts = [
         cv2.warpAffine(image[:, :, start : start + _OPENCV_BANDS], matrix, target, flags=cv2.INTER_LINEAR | inverse)
-        for start in range(0, image.shape[2], _OPENCV_BANDS)
+        for start in range(0, bands, _OPENCV_BANDS)
     ]
     warped_image = np.concatenate([np.atleast_3d(part) for part in parts], axis=2) if len(parts) > 1 else parts[0]
+    if bands == 3:
+        warped_image = cv2.cvtColor(warped_image, cv2.COLOR_RGBA2RGB)
     warped_mask = cv2.warpAffine(
         mask,
         matrix,
@@ -118,13 +123,13 @@ def photometry(image: Image, rng: np.random.Generator, settings: AugmentSettings
         settings.gamma,
         settings.saturation,
     )
-    sigma, deviation = rng.random(2) * (settings.blur, settings.noise)
+    sigma, deviation = rng.uniform(-1, 1, 2) * (settings.blur, settings.noise)  # none for half of the images
     image = _tone(image, brightness, 1 + contrast, 1 + gamma)
     if image.shape[2] == 3 and saturation:
         image = _saturate(image, 1 + saturation)
     if sigma > 0.3:  # below, the kernel is a single pixel
         image = cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
-    if deviation:
+    if deviation > 0:
         start = int(rng.integers(_NOISE_LENGTH))
         image = _add_noise(image, deviation * _white(image), start)
     return image
