@@ -30,7 +30,7 @@ def test_the_warm_up_is_a_straight_line_from_almost_nothing(
     [
         ("cosine", 0.25, 0.0),
         ("poly", 0.5 * 0.5**0.9, 0.0),
-        ("one_cycle", 0.5 * (1e-4 + 0.9999 * (1 + math.cos(math.pi * 2 / 7)) / 2), 0.5e-4),
+        ("one_cycle", 0.5 * (1e-4 + 0.9999 * (1 + math.cos(math.pi * 0.25 / 0.7)) / 2), 0.5e-4),
         ("plateau", 0.5, 0.5),
     ],
 )

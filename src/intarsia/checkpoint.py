@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -81,6 +82,13 @@ def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
     if changed:
         lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
         raise SettingsError(f"{path.parent}: was trained with other settings:\n{lines}\nGive the same ones.")
+    try:
+        _restore(state, saved)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: does not belong to this training: {error}.") from None
+
+
+def _restore(state: State, saved: dict[str, Any]) -> None:
     state.segmenter.load_state_dict(saved["segmenter"])
     state.average.load_state_dict(saved["average"])
     state.optimizer.load_state_dict(saved["optimizer"])

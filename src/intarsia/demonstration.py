@@ -11,7 +11,7 @@ from intarsia.settings import make_settings
 from intarsia.synthetic.scenes import write_scenes
 from intarsia.training import train
 
-DEMO_SETTINGS = {"train": {"budget": "3m10s", "validations": 5}}
+DEMO_SETTINGS = {"train": {"budget": "3m15s", "validations": 4}}
 
 
 def demo(out: str | Path = "demo", say: Callable[[str], None] = lambda text: None) -> Scores:

@@ -1,7 +1,7 @@
 """The model file: weights in safetensors, and in its header everything that is needed to run them.
 
 The header's entry `intarsia` is JSON: format version, network settings, labels, bands, how the data were split,
-the scores at the time of saving, and the SHA-256 of the weights. Nothing in it is code or names code.
+the scores at the time of saving, and a SHA-256 over all of it and the weights. Nothing in it is code or names code.
 """
 
 import hashlib
@@ -70,7 +70,7 @@ def save_model(segmenter: Segmenter, card: ModelCard, path: Path) -> None:
         MachineError: the disk is full or read-only.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in segmenter.state_dict().items()}
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
         "model": card.model.model_dump(mode="json"),
@@ -78,8 +78,8 @@ def save_model(segmenter: Segmenter, card: ModelCard, path: Path) -> None:
         "bands": card.bands,
         "data": card.data.model_dump(mode="json"),
         "training": dict(card.training),
-        "sha256": _digest(weights),
     }
+    header["sha256"] = _digest(header, weights)
     write_whole(path, save(weights, metadata={"intarsia": json.dumps(header)}))
 
 
@@ -114,8 +114,8 @@ def load_model(path: str | Path) -> tuple[Segmenter, ModelCard]:
             f"{path}: its header cannot be understood (written by Intarsia {header.get('version')}): {reason}"
         ) from None
     _load_weights(segmenter, weights, path)
-    if _digest(weights) != header.get("sha256"):
-        raise ModelFileError(f"{path}: its weights are not those that were saved (SHA-256 differs). Copy it again.")
+    if _digest(header, weights) != header.get("sha256"):
+        raise ModelFileError(f"{path}: is not what was saved (SHA-256 differs). Copy or train it again.")
     return segmenter.eval(), card
 
 
@@ -178,8 +178,10 @@ def _load_weights(segmenter: Segmenter, weights: dict[str, Tensor], path: Path) 
     segmenter.load_state_dict(weights)
 
 
-def _digest(weights: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(header: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the header, but for its own entry, and the weights."""
+    described = {name: value for name, value in header.items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())

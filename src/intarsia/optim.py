@@ -30,15 +30,15 @@ def learning_rate(settings: OptimSettings, progress: float, val_scores: Sequence
         progress: share of the steps or of the time budget that is behind us.
         val_scores: mIoU of the validations so far; only "plateau" looks at them.
     """
-    if progress < settings.warmup and settings.schedule != "one_cycle":
-        return settings.lr * max(progress / settings.warmup, 1e-3)
-    after = min((progress - settings.warmup) / (1 - settings.warmup), 1.0)
+    warmup = 0.0 if settings.schedule == "one_cycle" else settings.warmup  # one cycle is its own warm-up
+    if progress < warmup:
+        return settings.lr * max(progress / warmup, 1e-3)
+    after = min((progress - warmup) / (1 - warmup), 1.0)
     return settings.lr * SCHEDULES[settings.schedule](after, val_scores)
 
 
 def one_cycle(progress: float, val_scores: Sequence[float] = ()) -> float:
     """Up from 1/25 over the first 30 %, down to 1e-4: Smith, Topin, "Super-Convergence" (2018), cosine arms."""
-    progress = max(progress, 0.0)
     if progress < 0.3:
         return _cosine_between(0.04, 1.0, progress / 0.3)
     return _cosine_between(1.0, 1e-4, (progress - 0.3) / 0.7)

@@ -34,7 +34,7 @@ _GREY_STEPS = {2: 85, 4: 17}  # Pillow spreads grey PNGs of 2 and 4 bits over 0.
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: associated and unassociated alpha
 
 
-def read_image(path: Path, bands: int | None = None) -> NDArray[Any]:
+def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
     """Decodes one image, upright (EXIF orientation applied).
 
     Args:
@@ -48,12 +48,13 @@ def read_image(path: Path, bands: int | None = None) -> NDArray[Any]:
     Raises:
         DataError: missing, not an image, damaged, 16-bit colours outside TIFF, or other bands than wanted.
     """
+    path = Path(path)
     with _decoding(path):
         image = _read_tiff(path) if _needs_tifffile(path) else _read_with_pillow(path)
     return _with_bands(image, bands, path)
 
 
-def read_mask(path: Path) -> NDArray[Any]:
+def read_mask(path: str | Path) -> NDArray[Any]:
     """Decodes one mask as the numbers that it stores: palette indices stay indices, 1-bit becomes 0 and 1.
 
     Args:
@@ -65,6 +66,7 @@ def read_mask(path: Path) -> NDArray[Any]:
     Raises:
         DataError: missing, damaged, in colours, lossy, or with values outside 0..65535.
     """
+    path = Path(path)
     with _decoding(path), Image.open(path, formats=_MASK_FORMATS) as file:
         if file.format == "JPEG":
             raise DataError(f"{path}: a JPEG mask: JPEG changes values near edges. Save masks as PNG.")

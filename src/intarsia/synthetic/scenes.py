@@ -19,7 +19,7 @@ from intarsia.synthetic.scenery import BACKGROUND, MODELS, ROAD, house, lamp, pe
 
 CLASSES = ("background", "road", "vehicle", "pedestrian")
 COLORS = ((32, 36, 44), (72, 149, 208), (245, 184, 46), (226, 72, 140))  # told apart by the colour-blind too
-SPLITS: Mapping[str, int] = MappingProxyType({"train": 160, "val": 40, "test": 40})
+SPLITS: Mapping[str, int] = MappingProxyType({"train": 400, "val": 40, "test": 40})
 
 NEAR, FAR = 2.5, 900.0  # metres ahead between which the ground is painted
 LIGHTS = (  # noon, morning, overcast, sunset, dusk
