@@ -27,7 +27,7 @@ class State:
     scaler: torch.amp.GradScaler
     step: int = 0
     elapsed: float = 0.0  # seconds of training in all
-    validating: float = 0.0  # seconds of it spent on validation
+    validating: float = 0.0  # seconds of it spent on validating and saving
     val_scores: list[float] = field(default_factory=list)  # mIoU of each validation
     best: Scores | None = None
 

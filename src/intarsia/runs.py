@@ -26,7 +26,7 @@ from rich.text import Text
 from torch import Tensor
 
 from intarsia.errors import SettingsError
-from intarsia.files import make_folder, writing
+from intarsia.files import make_folder, write_whole, writing
 
 LAST_FILE = "last.safetensors"
 CHECKPOINT = "checkpoint.pt"
@@ -46,9 +46,12 @@ class Run:
         self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._last_plain = time.monotonic()
-        with writing(folder):
-            self._log = (folder / "log.txt").open("a", encoding="utf-8", buffering=1)
-            self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8", buffering=1)
+        self._log = self._open("log.txt")
+        self._metrics = self._open("metrics.jsonl")
+
+    def _open(self, name: str) -> TextIO:
+        with writing(self.folder / name):
+            return (self.folder / name).open("a", encoding="utf-8", buffering=1)
 
     def __enter__(self) -> "Run":
         if self._console.is_terminal:
@@ -73,6 +76,13 @@ class Run:
         elif time.monotonic() - self._last_plain >= _PLAIN_EVERY:
             self._last_plain = time.monotonic()
             self._console.print(Text(text))
+
+    def rewind(self, step: int) -> None:
+        """Drops the lines of metrics.jsonl that come after `step`: a continued training writes them again."""
+        kept = read_metrics(self.folder, up_to_step=step)
+        self._metrics.close()
+        write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._metrics = self._open("metrics.jsonl")
 
     def record(self, kind: str, **numbers: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
         """Appends a line to metrics.jsonl."""

@@ -44,7 +44,8 @@ from intarsia.signals import StopRequest, stop_request
 _LOG_EVERY = 10  # steps
 _MOST_TIME_VALIDATING = 0.15  # share of a time budget
 _PICTURES = 4
-_CLOSING = 1.0  # seconds of a time budget kept for the last files
+_RESERVE = 1.2  # of the mean time of a validation, kept of a time budget for the last one
+_CLOSING = 1.0  # seconds kept for what comes after it
 _DTYPE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -120,6 +121,7 @@ def train(
         state = _fresh_state(setup, seen)
         if resume:
             load_checkpoint(folder / CHECKPOINT, settings, state)
+            run.rewind(state.step)
             run.say(f"continuing at step {state.step}")
         _introduce(setup, state, dataset, seen)
         return _loop(setup, state, stop, started)
@@ -171,8 +173,10 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         # Validate and save.
         if to_validate:
             _validate(setup, state)
-            state.elapsed = before + time.monotonic() - started
             _save(setup, state)
+            validated = before + time.monotonic() - started
+            state.validating += validated - state.elapsed
+            state.elapsed = validated
         elif to_save:
             save_checkpoint(run.folder / CHECKPOINT, setup.settings, state)
 
@@ -275,7 +279,7 @@ def _progress(setup: Setup, state: State) -> float:
     budget = setup.settings.train.budget
     if not budget:
         return state.step / _total_steps(setup)
-    reserve = state.validating / len(state.val_scores) if state.val_scores else 0.0
+    reserve = _RESERVE * state.validating / len(state.val_scores) if state.val_scores else 0.0
     return state.elapsed / max(budget - _CLOSING - reserve, 0.1 * budget)
 
 
@@ -289,7 +293,6 @@ def _validation_is_due(setup: Setup, state: State, progress: float) -> bool:
 
 def _validate(setup: Setup, state: State) -> None:
     """Scores the averaged weights, and keeps them where they are the best so far."""
-    started = time.monotonic()
     run, card = setup.run, setup.card
     judged = _judged(setup, state).eval()
     scores = score(judged, setup.val, card.labels, lambda done, total: run.status(f"validating {done}/{total}"))
@@ -298,7 +301,6 @@ def _validate(setup: Setup, state: State) -> None:
         state.best = scores
         save_model(judged, replace(card, training=_notes(state, scores)), run.folder / MODEL_FILE)
     draw.write_picture(_validation_picture(setup, judged), run.folder / "validation.png")
-    state.validating += time.monotonic() - started
     run.record("val", step=state.step, seconds=round(state.elapsed, 1), **scores.to_dict())
     best = " (best so far)" if state.best is scores else ""
     run.say(f"step {state.step}: validation mIoU {scores.miou:.4f}{best}")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from intarsia import checkpoint
+from intarsia.runs import read_metrics
 from intarsia.settings import Settings
 from intarsia.training import train
 from tests.cli.conftest import SMALL
@@ -139,6 +140,9 @@ def test_resumed_training_ends_as_if_it_had_never_stopped(photos, tmp_path, monk
             train(photos, tmp_path / "parts", settings)
     continued = train(photos, tmp_path / "parts", settings, resume=True)
     assert continued.steps == 6
+    assert [line["step"] for line in read_metrics(continued.folder)] == [
+        line["step"] for line in read_metrics(whole.folder)
+    ]
     first, second = (
         torch.load(run.folder / "checkpoint.pt", weights_only=True)["average"] for run in (whole, continued)
     )
