@@ -25,6 +25,7 @@ class State:
     average: Segmenter
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    data: str = ""  # fingerprint of the classes and pairs
     step: int = 0
     elapsed: float = 0.0  # seconds of training in all
     validating: float = 0.0  # seconds of it spent on validating and saving
@@ -53,6 +54,7 @@ def save_checkpoint(path: Path, settings: Settings, state: State) -> None:
             "optimizer": state.optimizer.state_dict(),
             "scaler": state.scaler.state_dict(),
             "random": torch.get_rng_state(),
+            "data": state.data,
             "step": state.step,
             "elapsed": state.elapsed,
             "validating": state.validating,
@@ -82,6 +84,11 @@ def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
     if changed:
         lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
         raise SettingsError(f"{path.parent}: was trained with other settings:\n{lines}\nGive the same ones.")
+    if saved.get("data") != state.data:
+        raise SettingsError(
+            f"{path.parent}: was trained on other data: the classes or the files differ. Restore them, or "
+            "start a new run."
+        )
     try:
         _restore(state, saved)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

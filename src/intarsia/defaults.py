@@ -3,6 +3,7 @@
 `intarsia train` writes what was chosen into the run's settings.toml.
 """
 
+import multiprocessing
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -44,9 +45,13 @@ def resolve(settings: Settings, survey: Survey, device: torch.device) -> Setting
     }
     if not (settings.train.budget or settings.train.epochs or settings.train.steps):
         train["budget"] = _DEFAULT_BUDGET
+    workers = settings.data.workers
+    if workers is None:
+        forks = multiprocessing.get_start_method() == "fork"  # elsewhere workers cannot take every transform along
+        workers = 0 if on_cpu or not forks else min(_MOST_WORKERS, os.cpu_count() or 1)
     data = {
-        "workers": 0 if on_cpu else min(_MOST_WORKERS, os.cpu_count() or 1),
-        "cache": survey.pixels * (survey.bands + 1) < memory_bytes() / 8,
+        "workers": workers,
+        "cache": survey.decoded_bytes * max(workers, 1) < memory_bytes() / 8,  # each worker keeps its own
         **_given(settings.data),
     }
     loss = {"resolution": "network" if on_cpu else "image", **_given(settings.loss)}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from intarsia.errors import SettingsError
 from intarsia.evaluation import evaluate
 from intarsia.files import writing
 from intarsia.metrics import Scores
@@ -25,14 +26,19 @@ def demo(out: str | Path = "demo", say: Callable[[str], None] = lambda text: Non
         The scores on the test split.
 
     Raises:
-        SettingsError: `out` holds an earlier demo.
+        SettingsError: `out` is not empty.
+        KeyboardInterrupt: the training was stopped.
     """
     out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise SettingsError(f"{out}: is not empty. Give a new folder with --out, or remove it.")
     settings = make_settings(DEMO_SETTINGS)
     say(f"drawing road scenes into {out / 'data'}")
     with writing(out / "data"):
         data = write_scenes(out / "data")
     training = train(data, out / "run", settings)
+    if training.stopped_by:
+        raise KeyboardInterrupt
     scores = evaluate(training.folder, data, "test")
     predict(training.folder, data / "images" / "test", out / "predictions", save=tuple(OUTPUTS))
     return scores

@@ -93,9 +93,18 @@ def make_loss(settings: LossSettings, weight: Tensor | None, ignore_index: int) 
     Raises:
         SettingsError: there is no such loss; the nearest name is offered.
     """
+    return partial(find_loss(settings), weight=weight, ignore_index=ignore_index)
+
+
+def find_loss(settings: LossSettings) -> Callable[..., Tensor]:
+    """The function behind `settings.name`, with its own settings filled in.
+
+    Raises:
+        SettingsError: there is no such loss; the nearest name is offered.
+    """
     if settings.name not in LOSSES:
         raise SettingsError(f"loss.name = {settings.name!r} is unknown. {did_you_mean(settings.name, LOSSES)}")
-    return partial(LOSSES[settings.name](settings), weight=weight, ignore_index=ignore_index)
+    return LOSSES[settings.name](settings)
 
 
 def class_weights(counts: NDArray[np.int64], kind: str) -> NDArray[np.float64]:

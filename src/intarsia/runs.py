@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,11 +25,13 @@ from rich.live import Live
 from rich.text import Text
 from torch import Tensor
 
-from intarsia.errors import SettingsError
+from intarsia.errors import SettingsError, listing
 from intarsia.files import make_folder, write_whole, writing
+from intarsia.modelfile import MODEL_FILE
 
 LAST_FILE = "last.safetensors"
 CHECKPOINT = "checkpoint.pt"
+_BEGINNINGS = ("settings.toml", "log.txt", "metrics.jsonl", "augmented.png")  # what is there before a checkpoint
 _PLAIN_EVERY = 15.0  # seconds between status lines where there is no terminal
 
 
@@ -60,8 +62,9 @@ class Run:
 
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
-        self._log.close()
-        self._metrics.close()
+        for file in (self._log, self._metrics):
+            with suppress(OSError):  # a full disk was already told of
+                file.close()
 
     def say(self, text: str) -> None:
         """A line that stays: on the terminal and in log.txt."""
@@ -100,12 +103,15 @@ def new_run_folder(out: Path | None, name: str) -> Path:
     if out is None:
         out = Path("runs") / name
         number = 2
-        while out.exists():
+        while out.exists() and any(out.iterdir()):
             out, number = Path("runs") / f"{name}-{number}", number + 1
-    elif (out / "settings.toml").exists():
+    elif (out / CHECKPOINT).exists() or (out / MODEL_FILE).exists():
         raise SettingsError(f"{out}: holds another run. Give another --out, or continue that run with --resume.")
-    elif out.is_dir() and any(out.iterdir()):
-        raise SettingsError(f"{out}: is not empty, and no run. Give another --out.")
+    elif out.is_dir() and (others := [path.name for path in out.iterdir() if path.name not in _BEGINNINGS]):
+        raise SettingsError(f"{out}: is not empty, and no run: it holds {listing(others)}. Give another --out.")
+    elif out.is_dir():  # of a run that ended before it saved anything
+        for name in _BEGINNINGS:
+            (out / name).unlink(missing_ok=True)
     return make_folder(out)
 
 

@@ -1,6 +1,6 @@
 """Settings: one frozen, validated schema for Python, TOML files and the command line.
 
-A field that is None is chosen from the data and the machine when training starts (`training.resolve`); the
+A field that is None is chosen from the data and the machine when training starts (`defaults.resolve`); the
 resolved settings are written into the run folder as `settings.toml`, which can be given back with `--config`.
 """
 
@@ -19,6 +19,7 @@ from intarsia.files import write_whole
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
+_LENGTHS = ("budget", "epochs", "steps")
 _DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?$")
 
 
@@ -190,12 +191,15 @@ def make_settings(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
                 known = [f"{name}.{section}" for name in Settings.model_fields if section in _fields(name)]
                 example = known[0] if known else "optim.lr"
                 raise SettingsError(f"Setting {section!r}: write it as section.key, for example {example}.")
+            if section == "train" and any(name in values for name in _LENGTHS):  # replaces an earlier layer's
+                for name in _LENGTHS:
+                    merged.get(section, {}).pop(name, None)
             merged.setdefault(section, {}).update(values)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
-    lengths = [name for name in ("budget", "epochs", "steps") if getattr(settings.train, name) is not None]
+    lengths = [name for name in _LENGTHS if getattr(settings.train, name) is not None]
     if len(lengths) > 1:
         raise SettingsError(f"{' and '.join(lengths)}: only one of budget, epochs and steps can be given.")
     low, high = settings.augment.scale

@@ -1,8 +1,10 @@
 """Training: one loop, from top to bottom. Set up, step, log, validate, save."""
 
+import hashlib
+import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +18,13 @@ from intarsia import draw
 from intarsia.checkpoint import State, load_checkpoint, save_checkpoint
 from intarsia.data.augment import Augment, Transform
 from intarsia.data.check import Survey, read_pair, survey
-from intarsia.data.dataset import TrainingPairs, batches
+from intarsia.data.dataset import Batch, TrainingPairs, batches
 from intarsia.data.index import Dataset, Pair, open_dataset
 from intarsia.defaults import check_batch, resolve
 from intarsia.errors import DataError, SettingsError, listing
 from intarsia.evaluation import score
 from intarsia.inference import find_device, predict_classes
-from intarsia.losses import Loss, class_weights, make_loss
+from intarsia.losses import Loss, class_weights, find_loss, make_loss
 from intarsia.metrics import Scores
 from intarsia.modelfile import MODEL_FILE, ModelCard, build_segmenter, save_model
 from intarsia.networks import find_network
@@ -116,6 +118,8 @@ def train(
     folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
     seen = survey(dataset, count_on_terminal("reading"))
     settings = resolve(settings, seen, device)
+    check_batch(settings)
+    find_loss(settings.loss)
     with Run(folder) as run, stop_request() as stop:
         setup = _set_up(run, dataset, seen, settings, transform)
         state = _fresh_state(setup, seen)
@@ -130,13 +134,12 @@ def train(
 def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Training:
     """The training loop."""
     run, optim, limits = setup.run, setup.settings.optim, setup.settings.train
-    assert limits.batch is not None
     assert limits.precision is not None
     segmenter, average = state.segmenter, state.average
     before = state.elapsed  # seconds of earlier sessions
     coarse = setup.settings.loss.resolution == "network"
     meter = Meter()
-    stream = batches(setup.pairs, limits.batch, state.step * optim.accumulate, setup.settings.data.workers or 0)
+    stream = _stream(setup, state)
 
     while not stop and ((progress := _progress(setup, state)) < 1 or state.step == 0):
         # One optimizer step.
@@ -182,10 +185,19 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
 
     if stop:
         _save(setup, state)
-        run.say(f"Stopped at step {state.step}: everything is saved. Continue with the same command and --resume.")
+        run.say(f"Stopped at step {state.step}. All is saved: same command, --out {run.folder} --resume continues.")
     draw.curves(read_metrics(run.folder), run.folder / "curves.png")
     state.elapsed = before + time.monotonic() - started
     return Training(run.folder, state.best, state.step, state.elapsed, stop.signal)
+
+
+def _stream(setup: Setup, state: State) -> Iterator[Batch]:
+    """The batches from the next step on."""
+    batch, workers = setup.settings.train.batch, setup.settings.data.workers
+    assert batch is not None
+    assert workers is not None
+    start = state.step * setup.settings.optim.accumulate
+    return batches(setup.pairs, batch, start, workers, pin=setup.device.type == "cuda")
 
 
 def _open(path: Path, settings: Settings) -> Dataset:
@@ -197,7 +209,6 @@ def _set_up(run: Run, dataset: Dataset, seen: Survey, settings: Settings, transf
     train = settings.train
     assert train.size is not None
     card = ModelCard(settings.model, seen.labels, seen.bands, settings.data)
-    check_batch(settings)
     device = find_device(train.device)
     counts = seen.counts["train"]
     weights = torch.tensor(class_weights(counts, settings.loss.class_weights), dtype=torch.float32, device=device)
@@ -222,8 +233,16 @@ def _fresh_state(setup: Setup, seen: Survey) -> State:
         segmenter=segmenter,
         average=deepcopy(segmenter).eval(),
         optimizer=make_optimizer(segmenter, setup.settings.optim),
+        data=_fingerprint(setup),
         scaler=torch.amp.GradScaler(setup.device.type, enabled=setup.settings.train.precision == "fp16"),
     )
+
+
+def _fingerprint(setup: Setup) -> str:
+    """What a continued training must find again: the classes and the names of all pairs."""
+    names = [pair.name for pair in (*setup.pairs.pairs, *setup.val)]
+    told = json.dumps([setup.card.labels.to_dict(), setup.card.bands, len(setup.val), names])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _introduce(setup: Setup, state: State, dataset: Dataset, seen: Survey) -> None:
@@ -342,7 +361,7 @@ def _log(setup: Setup, state: State, meter: Meter, rate: float, progress: float)
     if not math.isfinite(numbers["loss"]):
         raise SettingsError(
             f"The loss became {numbers['loss']} within {_LOG_EVERY} steps before step {state.step} (learning rate "
-            f"{rate:.2g}). The last checkpoint is whole; try a lower optim.lr, or train.precision=fp32."
+            f"{rate:.2g}). What was saved before is whole; try a lower optim.lr, or train.precision=fp32."
         )
     epoch = state.step * limits.batch * setup.settings.optim.accumulate / len(setup.pairs.pairs)
     setup.run.record("train", step=state.step, epoch=round(epoch, 3), lr=rate, **numbers)

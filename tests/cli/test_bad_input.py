@@ -236,3 +236,49 @@ def test_predict_refuses_unknown_outputs(refused, trained, photos, tmp_path):
 def test_evaluate_names_the_splits_there_are(refused, trained, photos):
     code, message = refused("evaluate", trained, photos, "--split", "validation")
     assert (code, "train, val, test" in message) == (3, True)
+
+
+def test_a_refused_start_leaves_the_folder_usable(intarsia, refused, photos, tmp_path):
+    command = ("train", photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)
+    assert refused(*command, "loss.name=focl")[0] == 2
+    assert refused(*command, "--size", "4,4", "--batch", "1")[0] == 2
+    assert intarsia(*command)[0] == 0
+
+
+def test_a_run_that_saved_nothing_can_be_started_again(intarsia, photos, tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("settings.toml", "log.txt", "metrics.jsonl"):
+        (tmp_path / "run" / name).write_text("")
+    assert intarsia("train", photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)[0] == 0
+
+
+def test_resume_with_other_data_is_refused(intarsia, refused, own_photos, tmp_path):
+    command = ("train", own_photos, "--out", tmp_path / "run", "--steps", "2", *SMALL)
+    assert intarsia(*command)[0] == 0
+    shutil.copy(_image(own_photos), own_photos / "images" / "train" / "new.png")
+    shutil.copy(_mask(own_photos), own_photos / "masks" / "train" / "new.png")
+    code, message = refused(*command, "--resume")
+    assert (code, "other data" in message) == (2, True)
+
+
+def test_demo_refuses_a_folder_in_use(refused, own_photos):
+    before = (own_photos / "dataset.toml").read_text()
+    code, message = refused("demo", "--out", own_photos)
+    assert (code, "not empty" in message) == (2, True)
+    assert (own_photos / "dataset.toml").read_text() == before
+
+
+def test_out_of_memory_is_told_in_a_line(refused, photos, tmp_path, monkeypatch):
+    def exhausted(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr("intarsia.training.Segmenter.coarse", exhausted, raising=False)
+    code, message = refused("train", photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)
+    assert (code, "train.batch" in message) == (5, True)
+
+
+def test_settings_file_of_a_run_takes_another_length(intarsia, photos, trained, tmp_path):
+    config = trained / "settings.toml"
+    code, _, err = intarsia("train", photos, "--config", config, "--out", tmp_path / "run", "--epochs", "0.2")
+    assert code == 0, err
+    assert "for 1 steps" in err

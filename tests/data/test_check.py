@@ -48,7 +48,7 @@ def test_numbers_equal_numpys(scenes):
         masks = np.concatenate([mask.ravel() for _, mask in pixels[split]])
         assert seen.counts[split].tolist() == np.bincount(masks, minlength=4).tolist()
     assert seen.labels == dataset.labels
-    assert (seen.bands, seen.size, seen.pixels) == (3, (48, 64), 10 * 48 * 64)
+    assert (seen.bands, seen.size, seen.decoded_bytes) == (3, (48, 64), 10 * 48 * 64 * (3 + 1))
     assert seen.missing_in_train == ()
 
 
@@ -61,7 +61,7 @@ def test_statistics_hold_at_16_bits_with_a_constant_band(tmp_path):
     for number, image in enumerate(images):
         pair = Pair(f"{number}", tmp_path / f"{number}.tif", tmp_path / f"{number}.png")
         tifffile.imwrite(pair.image, image, photometric="minisblack", planarconfig="contig")
-        Image.fromarray(np.zeros((5, 7), np.uint8)).save(pair.mask)
+        Image.fromarray(np.eye(5, 7, dtype=np.uint8)).save(pair.mask)
         pairs.append(pair)
     seen = survey(Dataset(tmp_path, {"train": tuple(pairs[:2]), "val": tuple(pairs[2:])}))
     train = np.stack(images[:2]).astype(np.float64)
@@ -72,7 +72,7 @@ def test_statistics_hold_at_16_bits_with_a_constant_band(tmp_path):
 
 
 def test_size_is_the_median_of_train(tmp_path):
-    masks = [np.zeros(size, np.uint8) for size in [(4, 6), (8, 10), (6, 20), (99, 99)]]
+    masks = [np.eye(*size, dtype=np.uint8) for size in [(4, 6), (8, 10), (6, 20), (99, 99)]]
     assert survey(dataset_of(tmp_path, masks)).size == (6, 10)
 
 
@@ -83,6 +83,14 @@ def test_progress_counts_every_pair(scenes):
 
 
 class TestClasses:
+    def test_a_single_one_is_refused(self, tmp_path):
+        with pytest.raises(DataError, match=r"one class only, 'class 0': nothing to tell apart"):
+            survey(dataset_of(tmp_path, [mask_of(0)] * 2))
+
+    def test_a_split_without_counted_pixels_is_refused(self, tmp_path):
+        with pytest.raises(DataError, match="every pixel of the val masks is ignored"):
+            survey(dataset_of(tmp_path, [mask_of(0, 1), np.full((4, 6), 255, np.uint8)]))
+
     def test_found_when_they_run_from_0_without_a_gap(self, tmp_path):
         seen = survey(dataset_of(tmp_path, [mask_of(0, 1), mask_of(2, 255), mask_of(1)]))
         assert seen.labels == Labels.of_values([0, 1, 2])
@@ -171,7 +179,7 @@ class TestBands:
     def test_grey_among_colours_counts_as_three_equal_bands(self, tmp_path):
         rng = np.random.default_rng(0)
         grey, colours = rng.integers(0, 256, (4, 6), np.uint8), rng.integers(0, 256, (4, 6, 3), np.uint8)
-        seen = survey(dataset_of(tmp_path, [mask_of(0)] * 3, [grey, colours, colours]))
+        seen = survey(dataset_of(tmp_path, [mask_of(0, 1)] * 3, [grey, colours, colours]))
         both = np.stack([np.dstack([grey] * 3), colours]).astype(np.float64)
         assert seen.bands == 3
         assert seen.mean == pytest.approx(both.mean(axis=(0, 1, 2)))
@@ -179,7 +187,7 @@ class TestBands:
 
     def test_grey_alone_is_one_band(self, tmp_path):
         grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
-        seen = survey(dataset_of(tmp_path, [mask_of(0)] * 2, [grey, grey]))
+        seen = survey(dataset_of(tmp_path, [mask_of(0, 1)] * 2, [grey, grey]))
         assert (seen.bands, seen.mean) == (1, (11.5,))
 
     def test_other_mixtures_are_refused(self, tmp_path):

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import typer
 
 from intarsia.cli.commands import app
-from intarsia.errors import IntarsiaError
+from intarsia.errors import IntarsiaError, MachineError
 
 __all__ = ["app", "main"]
+
+_BROKEN_PIPE = 128 + 13  # SIGPIPE, which Windows does not have
 
 # Read by OpenMP when torch is imported. Threads that spin while they wait bring a training to a tenth of its speed
 # as soon as another program wants a core; sleeping ones cost nothing that could be measured.
@@ -35,7 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # `intarsia ... | head`: nobody reads any more
         sys.stderr.close()
-        raise SystemExit(128 + signal.SIGPIPE) from None
+        raise SystemExit(_BROKEN_PIPE) from None
+    except Exception as error:
+        if debug:
+            raise
+        out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        advice = "Lower train.batch or train.size" if out_of_memory else "This is our mistake; --debug shows where"
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        typer.echo(f"error: {type(error).__name__}: {reason}. {advice}.", err=True)
+        raise SystemExit(MachineError.exit_code if out_of_memory else 1) from None
 
 
 def _terminated(number: int, frame: object) -> None:

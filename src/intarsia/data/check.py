@@ -19,6 +19,7 @@ from intarsia.errors import DataError
 from intarsia.labels import IGNORE, STORED_VALUES, Labels, listing_of_counts
 
 _MOST_PROBLEMS = 10
+_MOST_THREADS = 8  # each holds a decoded picture
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Survey:
         std: the same; never 0.
         size: median height and width of the training images.
         counts: {split: [C] pixels of each class}.
-        pixels: decoded pixels of all splits together.
+        decoded_bytes: of all images and masks together, in memory.
     """
 
     labels: Labels
@@ -41,7 +42,7 @@ class Survey:
     std: tuple[float, ...]
     size: tuple[int, int]
     counts: Mapping[str, NDArray[np.int64]]
-    pixels: int
+    decoded_bytes: int
 
     @property
     def missing_in_train(self) -> tuple[str, ...]:
@@ -59,6 +60,7 @@ class _Seen:
     size: tuple[int, int]
     sums: NDArray[np.float64]  # [bands]
     squares: NDArray[np.float64]  # [bands]
+    decoded_bytes: int
     values: NDArray[np.int64]  # distinct stored values
     pixels: NDArray[np.int64]  # pixels of each of them
 
@@ -83,7 +85,9 @@ def survey(dataset: Dataset, progress: Callable[[int, int], None] = lambda done,
     labels = dataset.labels or _discover_labels(seen, dataset.ignore)
     _refuse_unknown(seen, labels)
     bands = _common_bands(seen)
-    train = seen[: len(splits["train"])]
+    train, val = seen[: len(splits["train"])], seen[len(splits["train"]) :]
+    counts = {"train": labels.count(_histogram(train)), "val": labels.count(_histogram(val))}
+    _refuse_nothing_to_learn(dataset, labels, counts)
     mean, std = _statistics(train, bands)
     return Survey(
         labels=labels,
@@ -91,11 +95,8 @@ def survey(dataset: Dataset, progress: Callable[[int, int], None] = lambda done,
         mean=mean,
         std=std,
         size=(int(np.median([one.size[0] for one in train])), int(np.median([one.size[1] for one in train]))),
-        counts={
-            "train": labels.count(_histogram(train)),
-            "val": labels.count(_histogram(seen[len(train) :])),
-        },
-        pixels=sum(one.size[0] * one.size[1] for one in seen),
+        counts=counts,
+        decoded_bytes=sum(one.decoded_bytes for one in seen),
     )
 
 
@@ -119,7 +120,7 @@ def read_pair(pair: Pair, bands: int | None = None) -> tuple[NDArray[Any], NDArr
 def _look_at(pairs: Sequence[Pair], progress: Callable[[int, int], None]) -> tuple[list[_Seen], list[str]]:
     seen: list[_Seen] = []
     problems: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         for done, result in enumerate(pool.map(_look_at_one, pairs), start=1):
             if isinstance(result, _Seen):
                 seen.append(result)
@@ -140,8 +141,8 @@ def _look_at_one(pair: Pair) -> _Seen | str:
     values = np.flatnonzero(histogram)
     flat = image.reshape(-1, image.shape[2])
     sums = flat.sum(axis=0, dtype=np.float64)
-    squares = np.array([np.dot(band, band) for band in flat.T.astype(np.float64)])
-    return _Seen(pair, mask.shape, sums, squares, values, histogram[values])
+    squares = np.array([np.square(band, dtype=np.float64).sum() for band in flat.T])
+    return _Seen(pair, mask.shape, sums, squares, image.nbytes + mask.nbytes, values, histogram[values])
 
 
 def _histogram(seen: Iterable[_Seen]) -> NDArray[np.int64]:
@@ -169,10 +170,11 @@ def _discover_labels(seen: Sequence[_Seen], ignore: tuple[int, ...]) -> Labels:
     stray = next(value for position, value in enumerate(classes) if value != position)
     example = _first_with(seen, stray)
     values = ", ".join(map(str, classes[:20])) + (", ..." if len(classes) > 20 else "")
+    block = "\n".join(f'    "class {value}" = {value}' for value in classes[:20])
     raise DataError(
         f"Mask values {values} do not run from 0 without a gap (for example {example} holds {stray} in "
-        f"{int(histogram[stray]):,} pixels of all files). Leave values out with --ignore {stray}, or name the "
-        f"classes in a dataset.toml:\n    [classes]\n    name = {classes[0]}\n    other = {classes[-1]}"
+        f"{int(histogram[stray]):,} pixels of all files). Leave values out with --ignore, as in "
+        f"--ignore {stray}, or say in a dataset.toml that they are classes:\n    [classes]\n{block}"
     )
 
 
@@ -196,6 +198,17 @@ def _refuse_unknown(seen: Sequence[_Seen], labels: Labels) -> None:
             f"{masks} values that are neither a class nor ignored:\n" + "\n".join(lines) + "\n"
             f"Leave them out with {options}, or name them in the dataset file's [classes]."
         )
+
+
+def _refuse_nothing_to_learn(dataset: Dataset, labels: Labels, counts: Mapping[str, NDArray[np.int64]]) -> None:
+    if len(labels) < 2:
+        raise DataError(
+            f"{dataset.root}: the masks hold one class only, {labels.names[0]!r}: nothing to tell apart. Were they "
+            "saved empty? A background counts as a class."
+        )
+    for split, count in counts.items():
+        if count.sum() == 0:
+            raise DataError(f"{dataset.root}: every pixel of the {split} masks is ignored: nothing would count.")
 
 
 def _common_bands(seen: Sequence[_Seen]) -> int:

@@ -111,7 +111,7 @@ class StreamBatches(Sampler[list[int]]):
             number += self.batch
 
 
-def batches(pairs: TrainingPairs, batch: int, start: int, workers: int) -> Iterator[Batch]:
+def batches(pairs: TrainingPairs, batch: int, start: int, workers: int, pin: bool = False) -> Iterator[Batch]:
     """The endless stream of batches, from batch number `start` on.
 
     Raises:
@@ -122,7 +122,7 @@ def batches(pairs: TrainingPairs, batch: int, start: int, workers: int) -> Itera
         batch_sampler=StreamBatches(batch, start),
         num_workers=workers,
         collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_leave_stopping_to_the_parent,
         generator=torch.Generator(),  # its own: drawing from the global one would shift dropout after a resume

@@ -87,7 +87,8 @@ def open_dataset(
         path: a folder in a known layout (see the module), or a dataset file.
         ignore: stored mask values that count for nothing, besides those that the dataset file names.
         val_share: share of the training pairs that become `val` where there is no such split. Which ones depends
-            on their names alone, so that adding files moves none of the others.
+            on their names alone, so that adding files moves none of the others (where the hash picks none of
+            very few pairs, the one with the smallest hash stands in).
         scene_separator: names alike up to the first of this text stay in one split when `val` is drawn.
 
     Raises:
@@ -109,8 +110,8 @@ def open_dataset(
         unpaired += alone
         if pairs:
             splits[split] = pairs
-    if path.is_dir() and not declared.splits:
-        unpaired += _lone_splits(path / declared.path, folders)
+    if not declared.splits:
+        unpaired += _lone_splits((path if path.is_dir() else path.parent) / declared.path, folders)
     if not splits:
         looked = listing(dict.fromkeys(folder for both in folders.values() for folder in both))
         raise DataError(f"{path}: no image has a mask of the same name. Looked in {looked}.")
@@ -148,7 +149,8 @@ def _folders(root: Path, declared: DatasetFile) -> dict[str, tuple[Path, Path]]:
         return layout
     if any(_mask_ending(file) for file in _files(root, MASK_SUFFIXES)):
         by_split = {split: sub for split in SPLITS if (sub := _sub(root, _SPLIT_NAMES[split]))}
-        return {split: (folder, folder) for split, folder in (by_split or {"train": root}).items()}
+        by_split = by_split if "train" in by_split else {"train": root}
+        return {split: (folder, folder) for split, folder in by_split.items()}
     if not _files(root, IMAGE_SUFFIXES):
         raise DataError(f"{root}: holds no pictures. {_LAYOUTS_TEXT}.")
     raise DataError(f"{root}: holds pictures, but no masks were found. {_LAYOUTS_TEXT}.")
@@ -194,6 +196,7 @@ def _lone_splits(root: Path, found: Mapping[str, tuple[Path, Path]]) -> list[Pat
         folder = _sub(root, names)
         lone += [_sub(parent, names) for parent in parents if parent]
         lone += [_sub(folder, both) for both in (_IMAGE_FOLDERS, _MASK_FOLDERS) if folder]
+        lone += [folder for image, _ in list(found.values())[:1] if image.parent == root]  # as train + trainannot
     return [folder for folder in lone if folder]
 
 
@@ -261,7 +264,7 @@ def _draw_val(
     pairs: tuple[Pair, ...], share: float, scene_separator: str
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
     """Draws a validation split by a hash of each scene's name; at least one scene on either side."""
-    scenes = {pair.name: pair.name.split(scene_separator)[0] if scene_separator else pair.name for pair in pairs}
+    scenes = {pair.name: _scene(pair.name, scene_separator) for pair in pairs}
     drawn = {scene: _hash_share(scene) for scene in scenes.values()}
     if len(drawn) < 2:
         raise DataError(
@@ -272,6 +275,12 @@ def _draw_val(
     val_scenes = {scene for scene in in_order[:-1] if drawn[scene] < share} or {in_order[0]}
     val = tuple(pair for pair in pairs if scenes[pair.name] in val_scenes)
     return tuple(pair for pair in pairs if scenes[pair.name] not in val_scenes), val
+
+
+def _scene(name: str, separator: str) -> str:
+    """The folder, and the file's name up to the first separator."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + (file.split(separator)[0] if separator else file)
 
 
 def _hash_share(name: str) -> float:

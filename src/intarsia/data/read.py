@@ -58,7 +58,7 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     """Decodes one mask as the numbers that it stores: palette indices stay indices, 1-bit becomes 0 and 1.
 
     Args:
-        path: a single-band PNG, TIFF, BMP, WebP or GIF.
+        path: a single-band PNG, TIFF, BMP or GIF.
 
     Returns:
         [H, W] stored values, uint8, or uint16 where the file has 16 bits.
@@ -132,7 +132,7 @@ def _what_it_is(path: Path) -> str:
 
 def _refuse_frames(file: Image.Image, path: Path) -> None:
     frames = getattr(file, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and file.format != "MPO":  # a JPEG with a preview behind it: the first frame is the picture
         raise DataError(f"{path}: holds {frames} frames; a picture has one. Save each frame as its own file.")
 
 
