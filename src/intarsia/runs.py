@@ -107,11 +107,14 @@ def new_run_folder(out: Path | None, name: str) -> Path:
             out, number = Path("runs") / f"{name}-{number}", number + 1
     elif (out / CHECKPOINT).exists() or (out / MODEL_FILE).exists():
         raise SettingsError(f"{out}: holds another run. Give another --out, or continue that run with --resume.")
-    elif out.is_dir() and (others := [path.name for path in out.iterdir() if path.name not in _BEGINNINGS]):
-        raise SettingsError(f"{out}: is not empty, and no run: it holds {listing(others)}. Give another --out.")
-    elif out.is_dir():  # of a run that ended before it saved anything
-        for name in _BEGINNINGS:
-            (out / name).unlink(missing_ok=True)
+    elif out.is_dir() and any(out.iterdir()):
+        names = {path.name for path in out.iterdir()}
+        if not {"log.txt", "metrics.jsonl"} <= names <= set(_BEGINNINGS):
+            raise SettingsError(
+                f"{out}: is not empty, and no run: it holds {listing(sorted(names))}. Give another --out."
+            )
+        for name in names:  # a run of ours that ended before it saved anything
+            (out / name).unlink()
     return make_folder(out)
 
 

@@ -245,6 +245,15 @@ def test_a_refused_start_leaves_the_folder_usable(intarsia, refused, photos, tmp
     assert intarsia(*command)[0] == 0
 
 
+def test_a_settings_file_of_ones_own_is_not_taken_for_a_run(refused, photos, tmp_path):
+    own = tmp_path / "mine" / "settings.toml"
+    own.parent.mkdir()
+    own.write_text("[train]\nsteps = 1\n")
+    code, message = refused("train", photos, "--out", own.parent, "--config", own)
+    assert (code, "no run: it holds settings.toml" in message) == (2, True)
+    assert own.read_text() == "[train]\nsteps = 1\n"
+
+
 def test_a_run_that_saved_nothing_can_be_started_again(intarsia, photos, tmp_path):
     (tmp_path / "run").mkdir()
     for name in ("settings.toml", "log.txt", "metrics.jsonl"):

@@ -42,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        advice = "Lower train.batch or train.size" if out_of_memory else "This is our mistake; --debug shows where"
+        advice = (
+            "Lower train.batch or train.size, or say --device cpu"
+            if out_of_memory
+            else "This is our mistake; --debug shows where"
+        )
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
         typer.echo(f"error: {type(error).__name__}: {reason}. {advice}.", err=True)
         raise SystemExit(MachineError.exit_code if out_of_memory else 1) from None
