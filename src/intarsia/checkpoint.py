@@ -29,6 +29,7 @@ class State:
     step: int = 0
     elapsed: float = 0.0  # seconds of training in all
     validating: float = 0.0  # seconds of it spent on validating and saving
+    one_validation: float = 0.0  # seconds that one is expected to take; not saved, but measured at each start
     val_scores: list[float] = field(default_factory=list)  # mIoU of each validation
     best: Scores | None = None
 

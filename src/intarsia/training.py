@@ -128,6 +128,7 @@ def train(
             run.rewind(state.step)
             run.say(f"continuing at step {state.step}")
         _introduce(setup, state, dataset, seen)
+        state.one_validation = _expected_validation(setup, state)
         return _loop(setup, state, stop, started)
 
 
@@ -178,7 +179,8 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
             _validate(setup, state)
             _save(setup, state)
             validated = before + time.monotonic() - started
-            state.validating += validated - state.elapsed
+            state.one_validation = validated - state.elapsed
+            state.validating += state.one_validation
             state.elapsed = validated
         elif to_save:
             save_checkpoint(run.folder / CHECKPOINT, setup.settings, state)
@@ -298,15 +300,24 @@ def _progress(setup: Setup, state: State) -> float:
     budget = setup.settings.train.budget
     if not budget:
         return state.step / _total_steps(setup)
-    reserve = _RESERVE * state.validating / len(state.val_scores) if state.val_scores else 0.0
-    return state.elapsed / max(budget - _CLOSING - reserve, 0.1 * budget)
+    return state.elapsed / max(budget - _CLOSING - _RESERVE * state.one_validation, 0.1 * budget)
+
+
+def _expected_validation(setup: Setup, state: State) -> float:
+    """Seconds that scoring all of val will take, from its first two pictures; the very first warms up."""
+    for pairs in (setup.val[:1], setup.val[:2]):
+        started = time.monotonic()
+        score(_judged(setup, state).eval(), pairs, setup.card.labels)
+    return (time.monotonic() - started) / len(pairs) * len(setup.val)
 
 
 def _validation_is_due(setup: Setup, state: State, progress: float) -> bool:
     limits = setup.settings.train
     if progress >= 1:
         return True
-    affordable = not limits.budget or state.validating <= _MOST_TIME_VALIDATING * state.elapsed
+    affordable = (
+        not limits.budget or state.validating + state.one_validation <= _MOST_TIME_VALIDATING * limits.budget
+    )
     return affordable and progress * limits.validations >= len(state.val_scores) + 1
 
 
