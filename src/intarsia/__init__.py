@@ -16,7 +16,8 @@ from intarsia.errors import DataError, IntarsiaError, MachineError, ModelFileErr
 
 if TYPE_CHECKING:
     from intarsia.data.adapters import from_albumentations, from_torchvision
-    from intarsia.data.index import Dataset, Pair, open_dataset
+    from intarsia.data.index import open_dataset
+    from intarsia.data.pairs import Dataset, Pair
     from intarsia.data.read import read_image, read_mask
     from intarsia.demonstration import demo
     from intarsia.evaluation import evaluate
@@ -60,9 +61,9 @@ __all__ = [
 ]
 
 _HOME = {
-    "Dataset": "data.index",
+    "Dataset": "data.pairs",
     "Labels": "labels",
-    "Pair": "data.index",
+    "Pair": "data.pairs",
     "Prediction": "prediction",
     "Predictor": "inference",
     "Scores": "metrics",

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from intarsia.data.check import read_pair
-from intarsia.data.index import Dataset, Pair, open_dataset
+from intarsia.data.index import open_dataset
+from intarsia.data.pairs import Dataset, Pair, read_pair
 from intarsia.errors import DataError, listing
 from intarsia.inference import Predictor, load, predict_classes
 from intarsia.labels import Labels
@@ -56,11 +56,8 @@ def score(
     confusion: Tensor | int = 0
     ignored = 0
     for done, pair in enumerate(pairs, start=1):
-        image, stored = read_pair(pair, segmenter.bands)
-        try:
-            target = torch.from_numpy(labels.encode(stored).astype("int64"))
-        except DataError as error:
-            raise DataError(f"{pair.mask}: {error}") from None
+        image, mask = read_pair(pair, labels, segmenter.bands)
+        target = torch.from_numpy(mask.astype("int64"))
         predicted = predict_classes(segmenter, image)
         target = target.to(predicted.device)
         confusion = confusion + confusion_matrix(predicted, target, len(labels), labels.ignore_index)

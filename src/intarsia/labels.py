@@ -1,14 +1,15 @@
 """Labels: what the numbers in a mask mean.
 
-A *stored value* is what a mask file holds (say 0 and 255); a *class index* is what the network learns (0 and 1).
-Between the two stands one look-up table, made here, and nothing else ever changes a mask's values.
+A *stored value* is what a mask file holds (say 0 and 255, or the colour #804080); a *class index* is what the
+network learns (0 and 1). Between the two stands one look-up table, made here, and nothing else ever changes a
+mask's values.
 """
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,19 @@ from intarsia.errors import DataError
 
 IGNORE = 255  # the index of pixels that count for nothing: no loss, no score
 IGNORE_WIDE = 65535  # the same where there are more than 255 classes
-STORED_VALUES = 65536  # masks hold 8 or 16 bits
+STORED_VALUES = 1 << 16  # masks hold 8 or 16 bits
+STORED_COLORS = 1 << 24  # or 3 bands of 8: the value of a colour is 0xRRGGBB
+_UNKNOWN = 65534  # in the look-up table: nobody said what this value means
+_SNAPPED_AT_ONCE = 1 << 16  # colours whose distances are held in memory together
 
 Color = tuple[int, int, int]
+Encoding = Literal["values", "colors", "channels", "objects"]
+"""What a mask file's pixels are.
+
+`values`: one band of stored values. `colors`: three bands, a colour for each class. `channels`: a band for each
+class, value b + 1 where band b is the last that is not 0, and 0 where none is. `objects`: object numbers, of which
+only 0 and not 0 count: values 0 and 1.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,14 +40,19 @@ class Labels:
     Attributes:
         names: one name for each class; the position is the class index.
         colors: one RGB colour for each class, 0..255.
-        values: for each class, the stored values (0..65535) that mean it.
+        values: for each class, the stored values (0..65535, colours 0..0xFFFFFF) that mean it.
         ignore: the stored values that count for nothing.
+        encoding: what a mask file's pixels are.
+        snap: a stored value without a meaning takes that of the nearest value that has one, at most this far
+            away; in colours, the Euclidean distance in RGB. 0 takes none.
     """
 
     names: tuple[str, ...]
     colors: tuple[Color, ...]
     values: tuple[tuple[int, ...], ...]
     ignore: tuple[int, ...] = (IGNORE,)
+    encoding: Encoding = "values"
+    snap: float = 0
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -49,20 +65,27 @@ class Labels:
         if twice := _repeated(self.names):
             raise DataError(f"Class names must differ: {twice[0]!r} stands twice.")
         stored = [value for values in self.values for value in values] + list(self.ignore)
-        if outside := [value for value in stored if not 0 <= value < STORED_VALUES]:
-            raise DataError(f"Stored value {outside[0]} of a class: accepted are 0..{STORED_VALUES - 1}.")
+        if outside := [value for value in stored if not 0 <= value < self._stored_values]:
+            raise DataError(f"Stored value {outside[0]} of a class: accepted are 0..{self._stored_values - 1}.")
         if twice := _repeated(stored):
             raise DataError(
-                f"Stored value {twice[0]} has two meanings: a value is one class, or ignored (--ignore, or "
-                "ignore in the dataset file)."
+                f"Stored value {self.written(twice[0])} has two meanings: a value is one class, or ignored "
+                "(--ignore, or ignore in the dataset file)."
             )
 
     @classmethod
     def of_values(cls, values: Sequence[int], ignore: Sequence[int] = (), names: Sequence[str] = ()) -> "Labels":
-        """One class for each stored value, named by the value unless `names` are given."""
+        """One class for each stored value, named by the value unless `names` are given; 255 is ignored too."""
         names = names or [f"class {value}" for value in values]
         ignore = tuple(dict.fromkeys([*ignore, *(() if IGNORE in values else (IGNORE,))]))
         return cls(tuple(names), distinct_colors(len(values)), tuple((value,) for value in values), ignore)
+
+    @classmethod
+    def of_colors(cls, colors: Sequence[Color], ignore: Sequence[Color] = (), names: Sequence[str] = ()) -> "Labels":
+        """One class for each colour of colour masks, named by it unless `names` are given."""
+        names = names or [f"class {index}" for index in range(len(colors))]
+        values = tuple((packed(color),) for color in colors)
+        return cls(tuple(names), tuple(colors), values, tuple(packed(color) for color in ignore), "colors")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,45 +100,81 @@ class Labels:
         """The dtype of index masks."""
         return np.uint8 if self.ignore_index == IGNORE else np.uint16
 
+    @property
+    def _stored_values(self) -> int:
+        return STORED_COLORS if self.encoding == "colors" else STORED_VALUES
+
     @cached_property
-    def _class_of(self) -> NDArray[np.int32]:
-        """[65536] class index of each stored value; -1 where nobody said what the value means."""
-        table = np.full(STORED_VALUES, -1, dtype=np.int32)
+    def _class_of(self) -> NDArray[np.uint16]:
+        """Class index of each stored value; `_UNKNOWN` where nobody said what the value means."""
+        table = np.full(self._stored_values, _UNKNOWN, dtype=np.uint16)
         table[list(self.ignore)] = self.ignore_index
         for index, values in enumerate(self.values):
             table[list(values)] = index
         return table
 
-    @cached_property
-    def _table(self) -> NDArray[Any]:
-        return np.where(self._class_of < 0, self.ignore_index, self._class_of).astype(self.mask_dtype)
+    def written(self, value: int) -> str:
+        """A stored value as people write it: 7, or #804080."""
+        return f"#{value:06x}" if self.encoding == "colors" else str(value)
 
-    def unknown(self, histogram: NDArray[np.int64]) -> dict[int, int]:
+    def classes_of(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """[N] class index of each of N stored values; the ignore index where ignored, -1 where without a meaning."""
+        classes = self._class_of[values].astype(np.int64)
+        classes[classes == _UNKNOWN] = -1
+        if self.snap and (classes < 0).any():
+            classes[classes < 0] = self._nearest(values[classes < 0])
+        return classes
+
+    def _nearest(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """[N] as `classes_of`, from the nearest of the values that mean something."""
+        known = np.flatnonzero(self._class_of != _UNKNOWN)
+        nearest = np.empty(len(values), dtype=np.int64)
+        for start in range(0, len(values), _SNAPPED_AT_ONCE):
+            part = slice(start, start + _SNAPPED_AT_ONCE)
+            differences = self._point(values[part])[:, None] - self._point(known)[None]
+            distances = np.sqrt((differences**2).sum(axis=2))
+            found = self._class_of[known[distances.argmin(axis=1)]].astype(np.int64)
+            nearest[part] = np.where(distances.min(axis=1) <= self.snap, found, -1)
+        return nearest
+
+    def _point(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """[N, 3] red, green, blue, or [N, 1]: where distances are measured."""
+        shifts = (16, 8, 0) if self.encoding == "colors" else (0,)
+        mask = 0xFF if self.encoding == "colors" else 0xFFFF
+        return np.stack([values.astype(np.int64) >> shift & mask for shift in shifts], axis=1).astype(np.float32)
+
+    def unknown(self, values: NDArray[Any], pixels: NDArray[Any]) -> dict[int, int]:
         """The stored values that are neither a class nor ignored, with their pixel counts.
 
         Args:
-            histogram: [65536] pixel counts of the stored values, or a shorter one from value 0 on.
+            values: [N] distinct stored values.
+            pixels: [N] pixels of each.
         """
-        values = np.flatnonzero((histogram > 0) & (self._class_of[: len(histogram)] < 0))
-        return {int(value): int(histogram[value]) for value in values}
+        without = self.classes_of(values) < 0
+        return {int(value): int(count) for value, count in zip(values[without], pixels[without], strict=True)}
 
     def encode(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """Stored values [H, W], uint8 or uint16 -> class indices [H, W] of `mask_dtype`.
+        """Stored values [H, W] of an unsigned dtype -> class indices [H, W] of `mask_dtype`.
 
         Raises:
-            DataError: a value is neither a class nor ignored.
+            DataError: a value is neither a class nor ignored, nor near enough to one.
         """
-        unknown = self.unknown(np.bincount(stored.ravel()))
-        if unknown:
-            raise DataError(f"Mask value {listing_of_counts(unknown)}: neither a class nor ignored.")
-        encoded: NDArray[Any] = self._table[stored]
-        return encoded
+        encoded = self._class_of[stored]
+        without = encoded == _UNKNOWN
+        if without.any():
+            values, position, pixels = np.unique(stored[without], return_inverse=True, return_counts=True)
+            if unknown := self.unknown(values, pixels):
+                counts = {self.written(value): count for value, count in unknown.items()}
+                raise DataError(f"Mask value {listing_of_counts(counts)}: neither a class nor ignored.")
+            encoded[without] = self.classes_of(values)[position]
+        return encoded.astype(self.mask_dtype)
 
-    def count(self, histogram: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[C] pixels of each class, from a histogram of stored values as in `unknown`."""
-        padded = np.zeros(STORED_VALUES, dtype=np.int64)
-        padded[: len(histogram)] = histogram
-        return np.array([padded[list(values)].sum() for values in self.values], dtype=np.int64)
+    def count(self, values: NDArray[Any], pixels: NDArray[Any]) -> NDArray[np.int64]:
+        """[C] pixels of each class, from stored values and their pixels as in `unknown`."""
+        classes = self.classes_of(values)
+        known = (classes >= 0) & (classes != self.ignore_index)
+        counts = np.bincount(classes[known], weights=pixels[known], minlength=len(self))
+        return np.asarray(counts, dtype=np.int64)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""
@@ -124,6 +183,8 @@ class Labels:
             "colors": [list(color) for color in self.colors],
             "values": [list(values) for values in self.values],
             "ignore": list(self.ignore),
+            "encoding": self.encoding,
+            "snap": self.snap,
         }
 
     @classmethod
@@ -134,14 +195,35 @@ class Labels:
             colors=tuple((int(r), int(g), int(b)) for r, g, b in plain["colors"]),
             values=tuple(tuple(values) for values in plain["values"]),
             ignore=tuple(plain["ignore"]),
+            encoding=plain["encoding"],
+            snap=plain["snap"],
         )
 
 
-def listing_of_counts(unknown: dict[int, int], most: int = 5) -> str:
+def packed(color: Color) -> int:
+    """The stored value of a colour: 0xRRGGBB."""
+    red, green, blue = color
+    return red << 16 | green << 8 | blue
+
+
+def listing_of_counts(unknown: Mapping[str, int], most: int = 5) -> str:
     """`7 (120 pixels), 9 (1 pixel)` and so on, for messages."""
     parts = [f"{value} ({count:,} pixel{'s' * (count != 1)})" for value, count in list(unknown.items())[:most]]
     more = f" and {len(unknown) - most} more values" if len(unknown) > most else ""
     return ", ".join(parts) + more
+
+
+def count_values(stored: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct values [N] of an array of any shape and unsigned dtype, ascending, and the pixels [N] of each."""
+    if stored.dtype == np.uint8:
+        pixels = np.bincount(stored.ravel(), minlength=1)
+        values = np.flatnonzero(pixels)
+        return values, pixels[values]
+    flat = stored.ravel()  # masks are made of runs: sorting one entry for each is far quicker than sorting all
+    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    lengths = np.diff(np.append(starts, flat.size))
+    values, position = np.unique(flat[starts], return_inverse=True)
+    return values.astype(np.int64), np.bincount(position, weights=lengths).astype(np.int64)
 
 
 def distinct_colors(number: int) -> tuple[Color, ...]:

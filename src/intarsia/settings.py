@@ -41,8 +41,8 @@ def _height_width(size: object) -> object:
 
 
 def listed(value: object) -> object:
-    """A number alone -> a list of it; anything else is left to the validator."""
-    return [value] if isinstance(value, int) else value
+    """A number or text alone -> a list of it; anything else is left to the validator."""
+    return [value] if isinstance(value, int | str) else value
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]

@@ -352,12 +352,12 @@ def _validation_picture(setup: Setup, segmenter: Segmenter) -> draw.Picture:
     labels = setup.card.labels
     rows = []
     for index in np.linspace(0, len(setup.val) - 1, min(_PICTURES, len(setup.val))).round().astype(int):
-        image, stored = read_pair(setup.val[index], segmenter.bands)
+        image, mask = read_pair(setup.val[index], labels, segmenter.bands)
         predicted = predict_classes(segmenter, image).cpu().numpy()
         rows.append(
             {
                 "image": draw.rgb(image),
-                "truth": draw.overlay(image, labels.encode(stored), labels),
+                "truth": draw.overlay(image, mask, labels),
                 "prediction": draw.overlay(image, predicted, labels),
             }
         )

@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from intarsia.data.augment import Transform, sample_generator
-from intarsia.data.check import read_pair
-from intarsia.data.index import Pair
+from intarsia.data.pairs import Pair, read_pair
 from intarsia.errors import DataError
 from intarsia.labels import Labels
 
@@ -81,11 +80,7 @@ class TrainingPairs(Dataset[Sample]):
         if self._decoded is not None and index in self._decoded:
             image, mask = self._decoded[index]
             return image.copy(), mask.copy()
-        image, stored = read_pair(self.pairs[index], self.bands)
-        try:
-            decoded = image, self.labels.encode(stored)
-        except DataError as error:
-            raise DataError(f"{self.pairs[index].mask}: {error}") from None
+        decoded = read_pair(self.pairs[index], self.labels, self.bands)
         if self._decoded is not None:
             self._decoded[index] = decoded[0].copy(), decoded[1].copy()
         return decoded

@@ -7,6 +7,7 @@ colours, several frames of which only the first is seen.
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,35 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from intarsia.errors import DataError
+from intarsia.labels import Encoding
 
 # For the whole process: files are decoded in threads, where filters cannot be set for a while only.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large, but below Pillow's limit
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # e.g. damaged EXIF beside sound pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
-MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jpg", ".jpeg"})  # JPEG: to refuse it
+MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jpg", ".jpeg"})
+MOST_PIXELS = 178_956_970  # of one picture; Pillow's own limit, taken for TIFF too
 
 _IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MASK_FORMATS = (*_IMAGE_FORMATS, "GIF")
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GREY_MODES = ("1", "L", "I;16", "I;16B")
-_INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
+_INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I", "F")
 _GREY_STEPS = {2: 85, 4: 17}  # Pillow spreads grey PNGs of 2 and 4 bits over 0..255
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: associated and unassociated alpha
+# EXIF orientation -> whether rows and columns are reversed, once they are swapped for 5 to 8.
+_TURNS = {
+    1: (False, False),
+    2: (False, True),
+    3: (True, True),
+    4: (True, False),
+    5: (False, False),
+    6: (False, True),
+    7: (True, True),
+    8: (True, False),
+}
+_PACKING = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 
 
 def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
@@ -54,41 +69,134 @@ def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
     return _with_bands(image, bands, path)
 
 
-def read_mask(path: str | Path) -> NDArray[Any]:
-    """Decodes one mask as the numbers that it stores: palette indices stay indices, 1-bit becomes 0 and 1.
+@dataclass(frozen=True)
+class MaskPixels:
+    """A mask file as it is, before anybody says what its numbers mean.
+
+    Attributes:
+        array: [H, W] uint8 or uint16 (palette indices stay indices, 1-bit becomes 0 and 1), or [H, W, bands].
+        palette: [N, 3] RGB colours of the indices.
+        lossy: whether the file's compression changes values (JPEG).
+        bits: of a band in the file: 1, 2, 4, 8 or 16.
+    """
+
+    array: NDArray[Any]
+    palette: NDArray[np.uint8] | None = None
+    lossy: bool = False
+    bits: int = 8
+
+    def colors(self) -> NDArray[np.uint32]:
+        """[H, W] the colour of each pixel as 0xRRGGBB; grey values as grey colours."""
+        array = self.array
+        if array.ndim == 2:
+            grey = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+            table = grey if self.palette is None else self.palette
+            packed = table.astype(np.uint32) @ _PACKING
+            return np.asarray(packed[np.minimum(array, len(packed) - 1)])
+        red, green, blue = (array[:, :, band].astype(np.uint32) for band in range(3))
+        return red << 16 | green << 8 | blue
+
+
+def decode_mask(path: str | Path) -> MaskPixels:
+    """Decodes one mask file, upright (EXIF orientation applied); alpha is dropped.
 
     Args:
-        path: a single-band PNG, TIFF, BMP or GIF.
-
-    Returns:
-        [H, W] stored values, uint8, or uint16 where the file has 16 bits.
+        path: PNG, TIFF, BMP, GIF, WebP, or a JPEG, whose values are only near those that were drawn.
 
     Raises:
-        DataError: missing, damaged, in colours, lossy, or with values outside 0..65535.
+        DataError: missing, damaged, several frames, or with values outside 0..65535.
     """
     path = Path(path)
-    with _decoding(path), Image.open(path, formats=_MASK_FORMATS) as file:
-        if file.format == "JPEG":
-            raise DataError(f"{path}: a JPEG mask: JPEG changes values near edges. Save masks as PNG.")
-        if file.mode == "F":
-            raise DataError(f"{path}: mask of floating-point numbers: expected whole class values. Save it as PNG.")
-        if file.mode not in _INDEX_MODES:
+    with _decoding(path):
+        if _needs_tifffile(path, bands=(1, 3)):
+            return _decode_tiff_mask(path)
+        with Image.open(path, formats=_MASK_FORMATS) as file:
+            _refuse_frames(file, path)
+            lossy = file.format in ("JPEG", "MPO")
+            png_bits = _png_bit_depth(path) if file.format == "PNG" else 0
+            if png_bits == 16 and file.mode not in _GREY_MODES:
+                raise DataError(f"{path}: a PNG mask with 16-bit colours. Save it as an index PNG.")
+            file.load()
+            upright = _upright(file)
+        if upright.mode not in _INDEX_MODES:
+            return MaskPixels(np.array(upright.convert("RGB")), lossy=lossy)
+        palette = upright.getpalette("RGB") if upright.mode == "P" else None
+        colors = np.array(palette, dtype=np.uint8).reshape(-1, 3) if palette else None
+        stored = np.array(upright)
+        if png_bits and upright.mode == "L":
+            stored //= _GREY_STEPS.get(png_bits, 1)
+    bits = 1 if stored.dtype == np.bool_ else png_bits or 8 * stored.dtype.itemsize
+    return MaskPixels(_stored(stored, path), colors, lossy, min(bits, 16))
+
+
+def read_mask(path: str | Path, encoding: Encoding = "values", *, lossy: bool = False) -> NDArray[Any]:
+    """Decodes one mask to stored values: the numbers that `Labels` gives a meaning to.
+
+    Args:
+        path: a PNG, TIFF, BMP or GIF.
+        encoding: what its pixels are; see `labels.Encoding`.
+        lossy: accept JPEG too, whose values are only near those that were drawn.
+
+    Returns:
+        [H, W] stored values, uint8 or uint16; uint32 colours 0xRRGGBB.
+
+    Raises:
+        DataError: missing, damaged, lossy, another encoding, or with values outside 0..65535.
+    """
+    path = Path(path)
+    pixels = decode_mask(path)
+    if pixels.lossy and not lossy:
+        raise DataError(
+            f"{path}: a JPEG mask: JPEG changes values near edges. Save masks as PNG, or let "
+            "`intarsia check --fix` say how far its values may be off."
+        )
+    return stored_values(pixels, encoding, path)
+
+
+def stored_values(pixels: MaskPixels, encoding: Encoding, path: Path) -> NDArray[Any]:
+    """[H, W] stored values of a decoded mask.
+
+    Raises:
+        DataError: it has bands where one is expected, or one where bands are.
+    """
+    array = pixels.array
+    if encoding == "colors":
+        if array.ndim == 3 and array.shape[2] != 3:
+            raise DataError(f"{path}: mask of {array.shape[2]} bands: expected three, of colours.")
+        return pixels.colors()
+    if encoding == "channels":
+        if array.ndim == 2:
+            raise DataError(f"{path}: mask of one band: expected one for each class.")
+        last = array.shape[2] - (array[:, :, ::-1] != 0).argmax(axis=2)
+        return np.where((array != 0).any(axis=2), last, 0).astype(np.uint8)
+    if array.ndim == 3:
+        if not (array[:, :, :1] == array).all():
             raise DataError(
-                f"{path}: mask in colours (mode {file.mode}): expected one band of class values. Save it as an "
-                "index PNG (grey or palette, one value for each class)."
+                f"{path}: mask in colours ({array.shape[2]} bands): expected one band of class values. "
+                "`intarsia check --fix` finds out what they mean; or save it as an index PNG (grey or palette, one "
+                "value for each class)."
             )
-        _refuse_frames(file, path)
-        file.load()
-        stored = np.array(_upright(file))
-        if file.format == "PNG" and file.mode == "L":
-            stored //= _GREY_STEPS.get(_png_bit_depth(path), 1)
-    if stored.dtype == np.bool_:
-        return stored.astype(np.uint8)
-    if stored.dtype in (np.uint8, np.uint16):
-        return stored
-    if stored.size and (stored.min() < 0 or stored.max() > np.iinfo(np.uint16).max):
-        raise DataError(f"{path}: mask values {stored.min()}..{stored.max()}: accepted are 0..65535.")
-    return stored.astype(np.uint16)
+        array = np.ascontiguousarray(array[:, :, 0])
+    return (array != 0).astype(np.uint8) if encoding == "objects" else array
+
+
+def _stored(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """As uint8 or uint16, whatever integers or whole floats they are."""
+    if array.dtype in (np.uint8, np.uint16):
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.round(array)).all()):
+        raise DataError(f"{path}: mask of floating-point numbers: expected whole class values. Save it as PNG.")
+    if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint16).max):
+        raise DataError(f"{path}: mask values {array.min():g}..{array.max():g}: accepted are 0..65535.")
+    return array.astype(np.uint16)
+
+
+def _decode_tiff_mask(path: Path) -> MaskPixels:
+    array = _stored(_tiff_array(path), path)
+    bits = 8 * array.dtype.itemsize
+    return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, bits=bits)
 
 
 @contextmanager
@@ -141,6 +249,26 @@ def _upright(file: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(file) if turned else file
 
 
+def orientation(path: Path) -> int:
+    """The EXIF orientation of a picture, 1 (upright) to 8; only its header is read.
+
+    Raises:
+        DataError: no picture.
+    """
+    with _decoding(path), Image.open(path, formats=_MASK_FORMATS) as file:
+        turn = int(file.getexif().get(ExifTags.Base.Orientation, 1))
+        return turn if turn in _TURNS else 1
+
+
+def turned_upright(array: NDArray[Any], turn: int) -> NDArray[Any]:
+    """[H, W, ...] as stored, with EXIF orientation `turn` -> upright."""
+    if turn >= 5:  # rows and columns are swapped
+        array = array.swapaxes(0, 1)
+    flip_rows, flip_columns = _TURNS[turn]
+    array = array[::-1] if flip_rows else array
+    return np.ascontiguousarray(array[:, ::-1] if flip_columns else array)
+
+
 def _read_with_pillow(path: Path) -> NDArray[Any]:
     with Image.open(path, formats=_IMAGE_FORMATS) as file:
         _refuse_frames(file, path)
@@ -168,18 +296,28 @@ def _png_bit_depth(path: Path) -> int:
     return header[24]  # PNG: 8 bytes signature, then IHDR: length, name, width, height (4 each), bit depth
 
 
-def _needs_tifffile(path: Path) -> bool:
-    """Whether `path` is a TIFF with other than 1-bit or 8-bit grey, palette or RGB(A) pixels."""
+def _needs_tifffile(path: Path, bands: tuple[int, ...] = (1, 3, 4)) -> bool:
+    """Whether `path` is a TIFF with other than 1-bit or 8-bit pixels of so many `bands`."""
     with path.open("rb") as file:
         if file.read(4) not in _TIFF_STARTS:
             return False
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
-        plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel in (1, 3, 4)
+        if page.imagelength * page.imagewidth > MOST_PIXELS:
+            size = f"{page.imagelength}x{page.imagewidth}"
+            raise DataError(f"{path}: a picture of {size} pixels: at most {MOST_PIXELS:,} are read.")
+        plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel in bands
         return not plain or page.extrasamples == (0,)
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
+    """[H, W, bands]: uint8 and uint16 as stored, everything else as float32."""
+    array = _tiff_array(path)
+    return array if array.dtype in (np.uint8, np.uint16) else array.astype(np.float32)
+
+
+def _tiff_array(path: Path) -> NDArray[Any]:
+    """[H, W, bands] of the file's own dtype, without alpha."""
     with tifffile.TiffFile(path) as tiff:
         if len(tiff.pages) > 1 and len(tiff.series) > 1:
             raise DataError(f"{path}: holds {len(tiff.pages)} pages; a picture has one.")
@@ -197,8 +335,6 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         raise DataError(
             f"{path}: an array of {array.ndim} dimensions ({axes}): a picture has height, width, bands."
         )
-    if array.dtype not in (np.uint8, np.uint16):
-        array = array.astype(np.float32)
     return np.ascontiguousarray(array)
 
 

@@ -1,0 +1,155 @@
+"""Finding files below folders, and pairing images with masks by their names.
+
+Whatever is no ordinary file is never opened, and is named: broken links, pipes, circles of links, what file managers
+leave behind.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from intarsia.data.pairs import Pair, Stray
+from intarsia.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
+
+MASK_ENDINGS = ("_mask", "_label", "_gt", "_seg")
+_LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files below a folder.
+
+    Attributes:
+        folder: the folder.
+        files: paths below it, sorted, with `/` between parts.
+        strays: what is no ordinary file, and what file managers leave behind.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    strays: tuple[Stray, ...]
+
+
+def list_files(folder: Path, suffixes: Collection[str]) -> Listing:
+    """All files below `folder` that have one of `suffixes` (upper case too). Links are followed, but never twice."""
+    files: list[str] = []
+    odd: dict[str, list[Path]] = {}
+    for relative, kind in _walk(str(folder), "", set()):
+        if kind:
+            odd.setdefault(kind, []).append(folder / relative)
+        elif os.path.splitext(relative)[1].lower() in suffixes:  # noqa: PTH122 - a Path for each takes seconds
+            files.append(relative)
+    strays = tuple(Stray(kind, tuple(sorted(paths))) for kind, paths in sorted(odd.items()))
+    return Listing(folder, tuple(sorted(files)), strays)
+
+
+def _walk(folder: str, below: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """(path below the first folder, "") for each file, or with the finding that it becomes."""
+    try:
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in entered:
+            yield below.rstrip("/"), "link-circle"
+            return
+        entered = entered | {(status.st_dev, status.st_ino)}
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)  # noqa: PTH208 - it knows the kinds
+    except PermissionError:
+        yield below.rstrip("/"), "unreadable"
+        return
+    for entry in entries:
+        relative = below + entry.name
+        if entry.name.startswith(".") or entry.name.lower() in _LEFT_BEHIND:
+            if entry.name.startswith("._") or entry.name == ".DS_Store" or entry.name.lower() in _LEFT_BEHIND:
+                yield relative, "junk"
+        elif entry.is_dir():
+            yield from _walk(entry.path, relative + "/", entered)
+        elif entry.is_file():
+            yield relative, ""
+        else:
+            yield relative, "not-a-file" if _exists(entry.path) else "broken-link"
+
+
+def _exists(path: str) -> bool:
+    try:
+        return bool(stat.S_IFMT(os.stat(path).st_mode))
+    except OSError:
+        return False
+
+
+@dataclass
+class Pairing:
+    """Pairs found so far, and the files that have no partner, or too many."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+
+    def stray(self, finding: str, paths: Iterable[Path], about: str = "") -> None:
+        """Notes files that belong to no pair."""
+        if paths := tuple(paths):
+            self.strays.append(Stray(finding, paths, about))
+
+
+def pair_folders(image_folder: Path, mask_folder: Path) -> Pairing:
+    """Pairs the files of two folders by their path below them without suffix; one folder for both may do.
+
+    A mask may have one of `MASK_ENDINGS` after the image's name, and must in a folder that holds the images too.
+    """
+    images = list_files(image_folder, IMAGE_SUFFIXES)
+    masks = images if image_folder == mask_folder else list_files(mask_folder, MASK_SUFFIXES)
+    image_files, mask_files = images.files, masks.files
+    if image_folder == mask_folder:
+        masks_too = list_files(mask_folder, MASK_SUFFIXES).files
+        image_files = tuple(file for file in images.files if not mask_ending(without_suffix(file)))
+        mask_files = tuple(file for file in masks_too if mask_ending(without_suffix(file)))
+    result = Pairing(strays=list(images.strays))
+    if masks is not images:
+        result.strays += masks.strays
+    image_of = by_name(image_files)
+    mask_of: dict[str, list[str]] = {}
+    for name, files in by_name(mask_files).items():
+        ending = mask_ending(name)
+        own = name if name in image_of or not ending else name[: -len(ending)]
+        mask_of.setdefault(own, []).extend(files)
+    match(image_folder, image_of, mask_folder, mask_of, result)
+    return result
+
+
+def match(
+    image_folder: Path,
+    image_of: Mapping[str, Sequence[str]],
+    mask_folder: Path,
+    mask_of: Mapping[str, Sequence[str]],
+    result: Pairing,
+) -> None:
+    """Adds a pair for each name that has one image and one mask, and notes the others."""
+    alone: list[Path] = []
+    for name in sorted(image_of.keys() | mask_of.keys()):
+        images = [image_folder / file for file in image_of.get(name, ())]
+        masks = [mask_folder / file for file in mask_of.get(name, ())]
+        if len(images) == 1 and len(masks) == 1:
+            result.pairs.append(Pair(name, images[0], masks[0]))
+        elif not images or not masks:
+            alone += images + masks
+        else:
+            kind = "images" if len(images) > 1 else "masks"
+            result.stray("ambiguous", images if len(images) > 1 else masks, f"two {kind} of one name")
+    result.stray("unpaired", alone)
+
+
+def by_name(files: Iterable[str]) -> dict[str, list[str]]:
+    """{path without suffix: files of that name}."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(without_suffix(file), []).append(file)
+    return found
+
+
+def without_suffix(file: str) -> str:
+    """`sub/a.b.png` -> `sub/a.b`."""
+    return file[: file.rindex(".")]
+
+
+def mask_ending(name: str) -> str:
+    """The one of `MASK_ENDINGS` that a name without suffix has, or an empty text."""
+    return next((ending for ending in MASK_ENDINGS if name.lower().endswith(ending)), "")
