@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from intarsia.data.check import Survey
+from intarsia.data.check.inspection import Inspection
 from intarsia.data.dataset import memory_bytes
 from intarsia.errors import SettingsError
 from intarsia.networks import find_network
@@ -26,15 +26,15 @@ _MOST_WORKERS = 8
 _DEFAULT_BUDGET = 600.0  # seconds
 
 
-def resolve(settings: Settings, survey: Survey, device: torch.device) -> Settings:
+def resolve(settings: Settings, seen: Inspection, device: torch.device) -> Settings:
     """Fills every setting that is None.
 
     Raises:
         SettingsError: the training size cannot work with the network.
     """
     on_cpu = device.type == "cpu"
-    size = settings.train.size or _training_size(survey.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"])
-    small = {**_SMALL_MODEL, "stem": _small_stem(survey.size)}
+    size = settings.train.size or _training_size(seen.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"])
+    small = {**_SMALL_MODEL, "stem": _small_stem(seen.size)}
     model = {**(small if on_cpu else _LARGE_MODEL), **_given(settings.model)}
     train = {
         "batch": _BATCH,
@@ -51,7 +51,7 @@ def resolve(settings: Settings, survey: Survey, device: torch.device) -> Setting
         workers = 0 if on_cpu or not forks else min(_MOST_WORKERS, os.cpu_count() or 1)
     data = {
         "workers": workers,
-        "cache": survey.decoded_bytes * max(workers, 1) < memory_bytes() / 8,  # each worker keeps its own
+        "cache": seen.decoded_bytes * max(workers, 1) < memory_bytes() / 8,  # each worker keeps its own
         **_given(settings.data),
     }
     loss = {"resolution": "network" if on_cpu else "image", **_given(settings.loss)}

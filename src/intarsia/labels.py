@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ IGNORE_WIDE = 65535  # the same where there are more than 255 classes
 STORED_VALUES = 1 << 16  # masks hold 8 or 16 bits
 STORED_COLORS = 1 << 24  # or 3 bands of 8: the value of a colour is 0xRRGGBB
 _UNKNOWN = 65534  # in the look-up table: nobody said what this value means
+_COUNTED_BY_OPENCV = 1 << 24  # pixels: its histograms are floats, which count exactly up to here
 _SNAPPED_AT_ONCE = 1 << 16  # colours whose distances are held in memory together
 
 Color = tuple[int, int, int]
@@ -81,7 +83,9 @@ class Labels:
         return cls(tuple(names), distinct_colors(len(values)), tuple((value,) for value in values), ignore)
 
     @classmethod
-    def of_colors(cls, colors: Sequence[Color], ignore: Sequence[Color] = (), names: Sequence[str] = ()) -> "Labels":
+    def of_colors(
+        cls, colors: Sequence[Color], ignore: Sequence[Color] = (), names: Sequence[str] = ()
+    ) -> "Labels":
         """One class for each colour of colour masks, named by it unless `names` are given."""
         names = names or [f"class {index}" for index in range(len(colors))]
         values = tuple((packed(color),) for color in colors)
@@ -119,7 +123,7 @@ class Labels:
 
     def classes_of(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """[N] class index of each of N stored values; the ignore index where ignored, -1 where without a meaning."""
-        classes = self._class_of[values].astype(np.int64)
+        classes: NDArray[np.int64] = self._class_of[values].astype(np.int64)
         classes[classes == _UNKNOWN] = -1
         if self.snap and (classes < 0).any():
             classes[classes < 0] = self._nearest(values[classes < 0])
@@ -167,7 +171,8 @@ class Labels:
                 counts = {self.written(value): count for value, count in unknown.items()}
                 raise DataError(f"Mask value {listing_of_counts(counts)}: neither a class nor ignored.")
             encoded[without] = self.classes_of(values)[position]
-        return encoded.astype(self.mask_dtype)
+        indices: NDArray[Any] = encoded.astype(self.mask_dtype)
+        return indices
 
     def count(self, values: NDArray[Any], pixels: NDArray[Any]) -> NDArray[np.int64]:
         """[C] pixels of each class, from stored values and their pixels as in `unknown`."""
@@ -215,8 +220,8 @@ def listing_of_counts(unknown: Mapping[str, int], most: int = 5) -> str:
 
 def count_values(stored: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The distinct values [N] of an array of any shape and unsigned dtype, ascending, and the pixels [N] of each."""
-    if stored.dtype == np.uint8:
-        pixels = np.bincount(stored.ravel(), minlength=1)
+    if stored.dtype == np.uint8 and stored.ndim == 2 and stored.size < _COUNTED_BY_OPENCV:
+        pixels = cv2.calcHist([np.ascontiguousarray(stored)], [0], None, [256], [0, 256]).ravel().astype(np.int64)
         values = np.flatnonzero(pixels)
         return values, pixels[values]
     flat = stored.ravel()  # masks are made of runs: sorting one entry for each is far quicker than sorting all

@@ -14,7 +14,7 @@ checkpoint.pt       the training's state, for --resume
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -181,14 +181,3 @@ class Meter:
         }
         self._reset()
         return numbers
-
-
-def count_on_terminal(doing: str) -> Callable[[int, int], None]:
-    """A `progress` that counts on the terminal's last line; silent where there is no terminal."""
-
-    def show(done: int, total: int) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{doing} {done}/{total}" + ("\n" if done == total else ""))
-            sys.stderr.flush()
-
-    return show

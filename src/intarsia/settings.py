@@ -267,10 +267,15 @@ def _toml_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML escapes DEL too
+        return quoted(value)
     if isinstance(value, tuple):
         return f"[{', '.join(_toml_value(item) for item in value)}]"
     return repr(value)
+
+
+def quoted(text: str) -> str:
+    """A text as TOML writes it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML escapes DEL too
 
 
 def _explain(error: ValidationError) -> str:

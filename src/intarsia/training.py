@@ -17,14 +17,15 @@ import torch
 from intarsia import draw
 from intarsia.checkpoint import State, load_checkpoint, save_checkpoint
 from intarsia.data.augment import Augment, Transform
-from intarsia.data.check import Survey, read_pair, survey
+from intarsia.data.check.inspection import Inspection, inspect
 from intarsia.data.dataset import Batch, TrainingPairs, batches
-from intarsia.data.index import Dataset, Pair, open_dataset
+from intarsia.data.index import find_dataset
+from intarsia.data.pairs import Dataset, Pair, read_pair
 from intarsia.defaults import check_batch, resolve
 from intarsia.errors import DataError, SettingsError, listing
 from intarsia.evaluation import score
 from intarsia.inference import find_device, predict_classes
-from intarsia.losses import Loss, class_weights, find_loss, make_loss
+from intarsia.losses import Loss, find_loss, make_loss
 from intarsia.metrics import Scores
 from intarsia.modelfile import MODEL_FILE, ModelCard, build_segmenter, save_model
 from intarsia.networks import find_network
@@ -35,13 +36,14 @@ from intarsia.runs import (
     LAST_FILE,
     Meter,
     Run,
-    count_on_terminal,
     existing_run_folder,
     new_run_folder,
     read_metrics,
 )
 from intarsia.settings import Settings, make_settings, write_toml
 from intarsia.signals import StopRequest, stop_request
+from intarsia.terminal import count_on_terminal
+from intarsia.weights import class_weights
 
 _LOG_EVERY = 10  # steps
 _MOST_TIME_VALIDATING = 0.15  # share of a time budget
@@ -103,7 +105,7 @@ def train(
 
     Raises:
         SettingsError: unknown or contradicting settings, or `out` holds another run.
-        DataError: files that would train wrong; see `data.check.survey`.
+        DataError: what would train wrong: the errors that `check` finds in train and val, each with its mend.
         MachineError: no such device, disk full or read-only.
     """
     started = time.monotonic()
@@ -111,17 +113,16 @@ def train(
     device = find_device(settings.train.device)
     find_network(settings.model.name)
     dataset = data if isinstance(data, Dataset) else _open(Path(data), settings)
-    if len(dataset.splits.get("train", ())) < 1 or "val" not in dataset.splits:
-        found = ", ".join(f"{len(pairs)} in {name}" for name, pairs in dataset.splits.items())
-        raise DataError(f"{dataset.root}: pairs: {found}. Needed are at least 2: one to train, one to validate.")
     out = Path(out) if out is not None else None
     folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
-    seen = survey(dataset, count_on_terminal("reading"))
+    seen = inspect(_to_train_with(dataset), count_on_terminal("checking"))
+    labels = seen.refuse_errors()
     settings = resolve(settings, seen, device)
     check_batch(settings)
     find_loss(settings.loss)
     with Run(folder) as run, stop_request() as stop:
-        setup = _set_up(run, dataset, seen, settings, transform)
+        card = ModelCard(settings.model, labels, seen.bands, settings.data)
+        setup = _set_up(run, card, dataset, seen, settings, transform)
         state = _fresh_state(setup, seen)
         if resume:
             load_checkpoint(folder / CHECKPOINT, settings, state)
@@ -204,30 +205,38 @@ def _stream(setup: Setup, state: State) -> Iterator[Batch]:
 
 def _open(path: Path, settings: Settings) -> Dataset:
     data = settings.data
-    return open_dataset(path, ignore=data.ignore, val_share=data.val_share, scene_separator=data.scene_separator)
+    return find_dataset(path, ignore=data.ignore, val_share=data.val_share, scene_separator=data.scene_separator)
 
 
-def _set_up(run: Run, dataset: Dataset, seen: Survey, settings: Settings, transform: Transform | None) -> Setup:
+def _to_train_with(dataset: Dataset) -> Dataset:
+    """Without the splits that training never opens."""
+    return replace(
+        dataset, splits={name: dataset.splits[name] for name in ("train", "val") if name in dataset.splits}
+    )
+
+
+def _set_up(
+    run: Run, card: ModelCard, dataset: Dataset, seen: Inspection, settings: Settings, transform: Transform | None
+) -> Setup:
     train = settings.train
     assert train.size is not None
-    card = ModelCard(settings.model, seen.labels, seen.bands, settings.data)
     device = find_device(train.device)
     counts = seen.counts["train"]
     weights = torch.tensor(class_weights(counts, settings.loss.class_weights), dtype=torch.float32, device=device)
     pairs = TrainingPairs(
         dataset.split("train"),
-        seen.labels,
-        seen.bands,
-        transform=transform or Augment(settings.augment, train.size, seen.labels.ignore_index),
+        card.labels,
+        card.bands,
+        transform=transform or Augment(settings.augment, train.size, card.labels.ignore_index),
         size=train.size,
         seed=train.seed,
         cache=bool(settings.data.cache),
     )
-    loss = make_loss(settings.loss, weights, seen.labels.ignore_index)
+    loss = make_loss(settings.loss, weights, card.labels.ignore_index)
     return Setup(run, settings, card, device, pairs, dataset.split("val"), loss)
 
 
-def _fresh_state(setup: Setup, seen: Survey) -> State:
+def _fresh_state(setup: Setup, seen: Inspection) -> State:
     torch.manual_seed(setup.settings.train.seed)
     segmenter = build_segmenter(setup.card, seen.mean, seen.std).to(setup.device)
     segmenter = segmenter.to(memory_format=torch.channels_last)
@@ -247,26 +256,23 @@ def _fingerprint(setup: Setup) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _introduce(setup: Setup, state: State, dataset: Dataset, seen: Survey) -> None:
+def _introduce(setup: Setup, state: State, dataset: Dataset, seen: Inspection) -> None:
     """Says what is trained on what, writes the settings and the contact sheet."""
     run, settings = setup.run, setup.settings
     write_toml(settings, run.folder / "settings.toml")
     samples = [setup.pairs[number] for number in range(16)]
-    draw.write_picture(draw.contact_sheet(samples, seen.labels), run.folder / "augmented.png")
+    draw.write_picture(draw.contact_sheet(samples, setup.card.labels), run.folder / "augmented.png")
     train, val = dataset.split("train"), dataset.split("val")
     drawn = " (drawn from train by name)" if dataset.drawn else ""
     run.say(f"{dataset.root}: {len(train)} pairs to train, {len(val)} to validate{drawn}")
     shares = seen.counts["train"] / seen.counts["train"].sum()
     run.say(
         "classes: "
-        + ", ".join(f"{name} {share:.1%}" for name, share in zip(seen.labels.names, shares, strict=True))
+        + ", ".join(f"{name} {share:.1%}" for name, share in zip(setup.card.labels.names, shares, strict=True))
     )
-    if dataset.unpaired:
-        run.say(
-            f"warning: {len(dataset.unpaired)} files have no partner and are left out: {listing(dataset.unpaired)}"
-        )
-    if seen.missing_in_train:
-        run.say(f"warning: no pixel in train, so it cannot be learned: {listing(seen.missing_in_train, 20)}")
+    run.say(f"masks: {seen.encoding}")
+    for finding in seen.of_severity("warning"):
+        run.say(f"warning: {' '.join(finding.message.split())} ({finding.id})")
     parameters = sum(parameter.numel() for parameter in state.segmenter.parameters())
     model, limits = settings.model, settings.train
     assert limits.size is not None

@@ -52,6 +52,39 @@ def demo(
 
 
 @app.command()
+def check(
+    data: Data,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    ignore: Annotated[list[int] | None, typer.Option(help="A mask value to leave out; repeatable.")] = None,
+    fix: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Write a dataset file with the mends, ready to train.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page to look at: samples, classes, duplicates."),
+    ] = None,
+) -> None:
+    """Find out what would train wrong, before training: every file is read once."""
+    from intarsia.checking import check as run_check
+    from intarsia.cli.tables import print_inspection
+    from intarsia.terminal import count_on_terminal
+
+    inspection = run_check(
+        data, ignore=ignore or (), fix=fix, report=report, progress=count_on_terminal("checking")
+    )
+    if as_json:
+        typer.echo(json.dumps(inspection.to_dict()))
+    else:
+        print_inspection(inspection)
+        if report:
+            typer.echo(f"report: {report}")
+        if fix:
+            typer.echo(f"dataset file: {fix}" + (f" (intarsia train {fix})" if inspection.ok else ""))
+    if not inspection.ok:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
 def train(  # noqa: PLR0913 - the contract's options
     data: Data,
     settings: Annotated[
@@ -107,7 +140,7 @@ def evaluate(
     """Score a model at the original resolution, with one confusion matrix over the split."""
     from intarsia.cli.tables import print_scores
     from intarsia.evaluation import evaluate as run_evaluation
-    from intarsia.runs import count_on_terminal
+    from intarsia.terminal import count_on_terminal
 
     scores = run_evaluation(model, data, split, device=device, progress=count_on_terminal("evaluating"))
     if as_json:
@@ -126,7 +159,7 @@ def predict(
 ) -> None:
     """Predict images of any size, at their own size, with the folder structure kept."""
     from intarsia.prediction import predict as run_prediction
-    from intarsia.runs import count_on_terminal
+    from intarsia.terminal import count_on_terminal
 
     outputs = [name.strip() for name in save.split(",") if name.strip()]
     prediction = run_prediction(

@@ -1,16 +1,60 @@
 """Results as tables for people."""
 
 import math
+import textwrap
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from intarsia import metrics
-from intarsia.metrics import Scores
+from intarsia.data.check.findings import KINDS, SEVERITIES
+from intarsia.data.check.inspection import Inspection
 
 
-def print_scores(scores: Scores) -> None:
+if TYPE_CHECKING:
+    from intarsia.metrics import Scores
+
+_COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def print_inspection(inspection: Inspection) -> None:
+    """The findings, gravest first, then the classes and the splits."""
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in inspection.findings:
+        console.print(
+            Text.assemble((f"{finding.severity:<8}", _COLORS[finding.severity]), (f"{finding.id}  ", "bold"))
+        )
+        console.print(Text(textwrap.indent(finding.message, "        ")))
+        console.print(Text(f"        mend: {finding.mend or KINDS[finding.id].mend}", style="cyan"))
+    described = inspection.to_dict()
+    table = Table(title=None, header_style="bold", box=None, pad_edge=False)
+    table.add_column("class")
+    for column in ("value", "share", *inspection.counts, "weight"):
+        table.add_column(column, justify="right")
+    for index, entry in enumerate(described["classes"]):
+        value = entry["value"]
+        table.add_row(
+            entry["name"],
+            ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+            f"{entry['share']:.2%}",
+            *(f"{count[index]:,}" for count in inspection.counts.values()),
+            f"{inspection.weights[index]:.2f}" if inspection.weights else "-",
+        )
+    console.print(table)
+    splits = ", ".join(f"{number:,} pairs in {split}" for split, number in described["splits"].items())
+    drawn = " (val drawn from train by name)" if inspection.dataset.drawn else ""
+    number = {severity: len(inspection.of_severity(severity)) for severity in SEVERITIES}
+    console.print(
+        f"\n{splits}{drawn}; masks: {inspection.encoding}; format: {inspection.dataset.format}", style="dim"
+    )
+    console.print(", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in number.items()), style="bold")
+
+
+def print_scores(scores: "Scores") -> None:
     """The per-class table, and the numbers of the whole with the rule they follow."""
+    from intarsia import metrics  # it needs torch, which `check` does not
+
     table = Table(title=None, header_style="bold", box=None, pad_edge=False)
     table.add_column("class")
     for column in ("IoU", "Dice", "precision", "recall", "share"):

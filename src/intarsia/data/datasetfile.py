@@ -121,7 +121,10 @@ class DatasetFile(_Strict):
         values = tuple(tuple(_number(value) for value in entry.value) for entry in entries)
         used = {value for own in values for value in own}
         ignored = [*self.ignored(), *([IGNORE] if encoding != "colors" and IGNORE not in used else [])]
-        shown = [entry.color or next((value for value in entry.value if isinstance(value, str)), None) for entry in entries]
+        shown = [
+            entry.color or next((value for value in entry.value if isinstance(value, str)), None)
+            for entry in entries
+        ]
         return Labels(
             names=tuple(self.classes),
             colors=tuple(

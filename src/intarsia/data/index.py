@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from intarsia.data.datasetfile import DatasetFile, read_dataset_file
-from intarsia.data.formats import FORMATS, find_format
+from intarsia.data.formats import open_format
 from intarsia.data.formats.folders import open_named
 from intarsia.data.pairs import Dataset, Mend, Pair
 from intarsia.errors import DataError, listing
@@ -48,21 +48,25 @@ def find_dataset(
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: does not exist.")
-    file = path / DATASET_FILE if path.is_dir() else path
-    if file.suffix == ".toml" and file.is_file():
-        declared = read_dataset_file(file)
-        dataset = replace(_open_declared(file.parent, declared), root=path)
-    else:
-        declared = DatasetFile()
-        dataset = find_format(path).open(path)
+    file = declared_file(path)
+    declared = read_dataset_file(file) if file else DatasetFile()
+    dataset = replace(_open_declared(file.parent, declared), root=path) if file else open_format(path)
     dataset = _with_mends(_without(dataset, declared.exclude), declared.mend)
     return _with_ignore(_with_val(dataset, val_share, scene_separator), tuple(ignore))
+
+
+def declared_file(path: Path) -> Path | None:
+    """The dataset file that `path` is, or that lies in it; None where there is none."""
+    file = path / DATASET_FILE if path.is_dir() else path
+    return file if file.suffix == ".toml" and file.is_file() else None
 
 
 def _open_declared(folder: Path, declared: DatasetFile) -> Dataset:
     """What a dataset file in `folder` says."""
     if declared.splits:
-        named = {name: (folder / part.images, folder / part.masks) for name, part in declared.splits.items()}
+        named: dict[str, tuple[Path, Path]] = {
+            name: (folder / part.images, folder / part.masks) for name, part in declared.splits.items()
+        }
         for one in (one for both in named.values() for one in both):
             if not one.is_dir():
                 raise DataError(f"{one}: does not exist, but the dataset file names it.")
@@ -71,8 +75,7 @@ def _open_declared(folder: Path, declared: DatasetFile) -> Dataset:
         root = folder / declared.path
         if not root.exists():
             raise DataError(f"{root}: does not exist, but the dataset file names it.")
-        chosen = FORMATS[declared.format] if declared.format else find_format(root)
-        dataset = chosen.open(root)
+        dataset = open_format(root, declared.format)
     labels = declared.labels()
     return replace(
         dataset,
@@ -96,9 +99,7 @@ def _without(dataset: Dataset, excluded: Sequence[str]) -> Dataset:
 def _with_mends(dataset: Dataset, mends: tuple[Mend, ...]) -> Dataset:
     if not mends:
         return dataset
-    splits = {
-        split: tuple(replace(pair, mends=mends) for pair in pairs) for split, pairs in dataset.splits.items()
-    }
+    splits = {split: tuple(replace(pair, mends=mends) for pair in pairs) for split, pairs in dataset.splits.items()}
     return replace(dataset, splits=splits)
 
 

@@ -70,6 +70,29 @@ def _walk(folder: str, below: str, entered: set[tuple[int, int]]) -> Iterator[tu
             yield relative, "not-a-file" if _exists(entry.path) else "broken-link"
 
 
+def folders_in(folder: Path) -> tuple[str, ...]:
+    """Names of the folders in a folder, sorted, without hidden ones; none where it cannot be looked into."""
+    return tuple(sorted(entry.name for entry in _entries(folder) if entry.is_dir()))
+
+
+def files_in(folder: Path, suffixes: Collection[str]) -> tuple[str, ...]:
+    """Names of the files in a folder that have one of `suffixes`, sorted, without hidden ones; as `folders_in`."""
+    with_suffix = (entry for entry in _entries(folder) if Path(entry.name).suffix.lower() in suffixes)
+    return tuple(sorted(entry.name for entry in with_suffix if entry.is_file()))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not _is_left_behind(entry.name)]
+    except OSError:
+        return []
+
+
+def _is_left_behind(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LEFT_BEHIND
+
+
 def _exists(path: str) -> bool:
     try:
         return bool(stat.S_IFMT(os.stat(path).st_mode))

@@ -46,6 +46,14 @@ _TURNS = {
     7: (True, True),
     8: (True, False),
 }
+_SIGNATURES: dict[str, tuple[set[str], bytes | tuple[bytes, ...]]] = {
+    "PNG": ({".png"}, b"\x89PNG"),
+    "JPEG": ({".jpg", ".jpeg"}, b"\xff\xd8\xff"),
+    "TIFF": ({".tif", ".tiff"}, _TIFF_STARTS),
+    "GIF": ({".gif"}, b"GIF8"),
+    "BMP": ({".bmp"}, b"BM"),
+    "WebP": ({".webp"}, b"RIFF"),
+}
 _PACKING = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 
 
@@ -67,6 +75,14 @@ def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
     with _decoding(path):
         image = _read_tiff(path) if _needs_tifffile(path) else _read_with_pillow(path)
     return _with_bands(image, bands, path)
+
+
+class Undecodable(DataError):
+    """A file that cannot be decoded; `finding` is what `intarsia check` calls it."""
+
+    def __init__(self, message: str, finding: str) -> None:
+        super().__init__(message)
+        self.finding = finding
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,7 @@ class MaskPixels:
             packed = table.astype(np.uint32) @ _PACKING
             return np.asarray(packed[np.minimum(array, len(packed) - 1)])
         red, green, blue = (array[:, :, band].astype(np.uint32) for band in range(3))
-        return red << 16 | green << 8 | blue
+        return np.asarray(red << 16 | green << 8 | blue, dtype=np.uint32)
 
 
 def decode_mask(path: str | Path) -> MaskPixels:
@@ -207,15 +223,16 @@ def _decoding(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"{path}: does not exist.") from None
+        raise Undecodable(f"{path}: does not exist.", "missing-file") from None
     except IsADirectoryError:
         raise DataError(f"{path}: is a folder, not a picture.") from None
     except PermissionError:
-        raise DataError(f"{path}: may not be read (permissions).") from None
+        raise Undecodable(f"{path}: may not be read (permissions).", "unreadable") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path}: is not a picture, whatever its name says: {_what_it_is(path)}.") from None
+        what = f"{path}: is not a picture, whatever its name says: {_what_it_is(path)}."
+        raise Undecodable(what, "empty-file" if path.stat().st_size == 0 else "no-picture") from None
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {error}".rstrip(".") + ".") from None
+        raise Undecodable(f"{path}: {error}".rstrip(".") + ".", "too-large") from None
     except Exception as error:  # decoders raise almost anything on damaged input
         reason = str(error) or type(error).__name__
         if "'imagecodecs'" in reason:
@@ -223,7 +240,11 @@ def _decoding(path: Path) -> Iterator[None]:
                 f"{path}: {reason.rstrip('.')}. Install it with `pip install intarsia[codecs]`, or save the file "
                 "uncompressed."
             ) from None
-        raise DataError(f"{path}: is damaged and cannot be decoded: {reason}.") from None
+        truncated = "truncated" in reason.lower()
+        what = "is truncated" if truncated else "is damaged and cannot be decoded"
+        raise Undecodable(
+            f"{path}: {what}: {reason.rstrip('.')}.", "truncated" if truncated else "damaged"
+        ) from None
 
 
 def _what_it_is(path: Path) -> str:
@@ -247,6 +268,16 @@ def _refuse_frames(file: Image.Image, path: Path) -> None:
 def _upright(file: Image.Image) -> Image.Image:
     turned = file.getexif().get(ExifTags.Base.Orientation, 1) != 1
     return ImageOps.exif_transpose(file) if turned else file
+
+
+def named_otherwise(path: Path) -> str:
+    """What a picture's file holds where its suffix says something else, such as `JPEG`; an empty text otherwise."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    for kind, (suffixes, beginnings) in _SIGNATURES.items():
+        if start.startswith(beginnings) and (kind != "WebP" or start[8:] == b"WEBP"):
+            return "" if path.suffix.lower() in suffixes else kind
+    return ""
 
 
 def orientation(path: Path) -> int:
@@ -305,7 +336,7 @@ def _needs_tifffile(path: Path, bands: tuple[int, ...] = (1, 3, 4)) -> bool:
         page = tiff.pages.first
         if page.imagelength * page.imagewidth > MOST_PIXELS:
             size = f"{page.imagelength}x{page.imagewidth}"
-            raise DataError(f"{path}: a picture of {size} pixels: at most {MOST_PIXELS:,} are read.")
+            raise Undecodable(f"{path}: a picture of {size}: at most {MOST_PIXELS:,} pixels are read.", "too-large")
         plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel in bands
         return not plain or page.extrasamples == (0,)
 

@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from intarsia.data.read import MOST_PIXELS
 from intarsia.errors import DataError
+
+_FARTHEST = 1e8  # pixels; beyond any picture, and near enough for exact sums
+_CORNERS_OF_ELLIPSE = 720  # less than a hundredth of a pixel off for radii up to 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,33 +33,30 @@ class Polygon:
     """
 
     value: int
-    rings: tuple[NDArray[np.float32], ...]
+    rings: tuple[NDArray[np.float64], ...]
 
     def __call__(self, canvas: NDArray[np.uint16]) -> None:
         """Draws it."""
         rings = [ring for ring in self.rings if len(ring) >= 3]
         if not rings:
             return
-        starts = np.concatenate(rings).astype(np.float64)
-        ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings]).astype(np.float64)
+        starts = np.concatenate(rings)
+        ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
         height, width = canvas.shape
-        top, bottom = (np.clip(np.ceil(y - 0.5), 0, height).astype(int) for y in _sorted(starts[:, 1], ends[:, 1]))
-        edges = np.repeat(np.arange(len(starts)), bottom - top)  # each edge once for each row whose middle it crosses
-        rows = np.arange(len(edges)) - np.repeat(np.cumsum(bottom - top) - bottom, bottom - top)
+        lower, upper = np.minimum(starts[:, 1], ends[:, 1]), np.maximum(starts[:, 1], ends[:, 1])
+        first, last = (np.clip(np.ceil(y - 0.5), 0, height).astype(int) for y in (lower, upper))
+        edges = np.repeat(np.arange(len(starts)), last - first)  # each once for each row whose middle it crosses
+        if not len(edges):
+            return
+        rows = np.arange(len(edges)) - np.repeat(np.cumsum(last - first) - last, last - first)
         (x1, y1), (x2, y2) = starts[edges].T, ends[edges].T
         crossings = x1 + (rows + 0.5 - y1) * (x2 - x1) / (y2 - y1)
         columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(int)
-        if not len(rows):
-            return
-        upper = rows.min()
-        crossed = np.zeros((rows.max() + 1 - upper, width + 1), dtype=np.uint8)
-        np.add.at(crossed, (rows - upper, columns), 1)
-        inside = np.cumsum(crossed, axis=1, dtype=np.int32)[:, :-1] % 2 == 1
-        paste(canvas, inside, (int(upper), 0), self.value)
-
-
-def _sorted(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    return np.minimum(first, second), np.maximum(first, second)
+        top, left = rows.min(), columns.min()
+        crossed = np.zeros((rows.max() + 1 - top, columns.max() + 1 - left), dtype=np.uint8)
+        np.add.at(crossed, (rows - top, columns - left), 1)
+        odd = np.cumsum(crossed, axis=1, dtype=np.uint8) % 2 == 1  # counts may wrap round: 256 is even
+        paste(canvas, odd, (int(top), int(left)), self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,7 @@ class RunLengths:
 
     Attributes:
         value: the stored value to be drawn.
-        counts: [N] run lengths.
+        counts: [N] run lengths, as `run_lengths` checks them.
         size: (height, width) of the box.
         corner: (top, left) of the box in the canvas.
         columns_first: whether the runs go down the columns (COCO) or along the rows (CVAT).
@@ -78,14 +79,20 @@ class RunLengths:
 
     def __call__(self, canvas: NDArray[np.uint16]) -> None:
         """Draws them."""
-        height, width = self.size
-        if self.counts.sum() != height * width:
-            raise DataError(
-                f"run lengths of {int(self.counts.sum())} pixels for a box of {height}x{width} (height x width)."
-            )
-        inside = np.repeat(np.arange(len(self.counts)) % 2 == 1, self.counts)
-        box = inside.reshape((height, width), order="F" if self.columns_first else "C")
-        paste(canvas, box, self.corner, self.value)
+        length = self.size[0] if self.columns_first else self.size[1]
+        counts = self.counts[: len(self.counts) // 2 * 2].copy()  # what comes after the last run inside is outside
+        if not len(counts):
+            return
+        first = counts[0] // length  # lines without a run inside are left out
+        counts[0] %= length
+        runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+        lines = np.zeros((-(-len(runs) // length), length), dtype=np.bool_)
+        lines.ravel()[: len(runs)] = runs
+        top, left = self.corner
+        if self.columns_first:
+            paste(canvas, lines.T, (top, left + int(first)), self.value)
+        else:
+            paste(canvas, lines, (top + int(first), left), self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,11 +110,22 @@ class Bitmap:
     corner: tuple[int, int]
 
     def __call__(self, canvas: NDArray[np.uint16]) -> None:
-        """Draws it."""
-        with Image.open(BytesIO(self.png), formats=["PNG"]) as file:
-            has_alpha = "A" in file.getbands() or "transparency" in file.info
-            band = np.array(file.convert("RGBA"))[:, :, 3] if has_alpha else np.array(file.convert("L"))
-        paste(canvas, band != 0, self.corner, self.value)
+        """Draws it.
+
+        Raises:
+            DataError: the bytes are no PNG, or a damaged one.
+        """
+        try:
+            with Image.open(BytesIO(self.png), formats=["PNG"]) as file:
+                if file.has_transparency_data:
+                    stored = np.array(file.convert("RGBA"))[:, :, 3]
+                else:
+                    stored = np.array(file.convert("RGB") if file.mode == "P" else file)
+        except Exception as error:  # decoders raise almost anything on damaged input
+            reason = str(error) or type(error).__name__
+            raise DataError(f"a piece of mask cannot be decoded as PNG: {reason.rstrip('.')}.") from None
+        inside = stored != 0
+        paste(canvas, inside.any(axis=2) if inside.ndim == 3 else inside, self.corner, self.value)
 
 
 def paste(canvas: NDArray[np.uint16], inside: NDArray[np.bool_], corner: tuple[int, int], value: int) -> None:
@@ -118,17 +136,54 @@ def paste(canvas: NDArray[np.uint16], inside: NDArray[np.bool_], corner: tuple[i
     target[box] = value
 
 
-def ring(points: Sequence[Any]) -> NDArray[np.float32]:
+def ring(points: Sequence[Any]) -> NDArray[np.float64]:
     """[N, 2] from a flat list x1, y1, x2, y2, ... or a list of pairs.
 
     Raises:
-        DataError: an odd number of coordinates, or no finite numbers.
+        DataError: an odd number of coordinates, no numbers, or far outside any picture.
     """
     try:
-        array = np.asarray(points, dtype=np.float32)
+        array = np.asarray(points, dtype=np.float64)
         array = array.reshape(-1, 2)
-    except (TypeError, ValueError):
-        raise DataError(f"a polygon of {len(points)} coordinates that are no pairs of numbers.") from None
-    if not np.isfinite(array).all():
-        raise DataError("a polygon with coordinates that are no finite numbers.")
+    except (TypeError, ValueError, OverflowError):
+        raise DataError("a polygon whose coordinates are no pairs of numbers.") from None
+    if not (np.abs(array) <= _FARTHEST).all():  # NaN is not
+        raise DataError("a polygon with coordinates outside of any picture.")
     return array
+
+
+def rectangle(corners: NDArray[np.float64], degrees: float = 0) -> NDArray[np.float64]:
+    """[4, 2] from two opposite corners [2, 2], turned clockwise about its centre."""
+    (x1, y1), (x2, y2) = corners
+    return _turned(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]), corners.mean(axis=0), degrees)
+
+
+def ellipse(centre: NDArray[np.float64], radii: NDArray[np.float64], degrees: float = 0) -> NDArray[np.float64]:
+    """[N, 2] around a centre [2] with radii [2] in x and y, turned clockwise about its centre."""
+    angles = np.linspace(0, 2 * np.pi, _CORNERS_OF_ELLIPSE, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return _turned(centre + radii * circle, centre, degrees)
+
+
+def _turned(points: NDArray[np.float64], centre: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
+    if not degrees:
+        return points
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.asarray(centre + (points - centre) @ np.array([[cosine, sine], [-sine, cosine]]))
+
+
+def run_lengths(counts: Sequence[Any], size: tuple[int, int]) -> NDArray[np.int64]:
+    """[N] run lengths that fill a box of `size` (height, width).
+
+    Raises:
+        DataError: no whole numbers, or more or fewer pixels than the box has.
+    """
+    pixels = size[0] * size[1]
+    try:
+        array = np.asarray(counts)
+        filled = array.ndim == 1 and array.dtype.kind == "i" and ((array >= 0) & (array <= pixels)).all()
+    except (TypeError, ValueError, OverflowError):
+        filled = False
+    if not filled or array.sum() != pixels or not 0 < pixels <= MOST_PIXELS:
+        raise DataError(f"run lengths that do not fill a box of {size[0]}x{size[1]} pixels (height x width).")
+    return array.astype(np.int64)

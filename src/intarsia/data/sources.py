@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intarsia.data.read import read_mask
+from intarsia.data.read import MOST_PIXELS, read_mask
 from intarsia.errors import DataError
 from intarsia.labels import Encoding
 
@@ -77,15 +77,24 @@ def read_source(
         lossy: accept JPEG.
 
     Raises:
-        DataError: as `read_mask`; layers of different sizes.
+        DataError: as `read_mask`; layers of different sizes; shapes that cannot be drawn.
     """
     if isinstance(source, Path):
         return read_mask(source, encoding, lossy=lossy)
     if isinstance(source, Layers):
         return _stack(source)
-    canvas = np.full(source.size or image_size, source.base, dtype=np.uint16)
-    for draw in source.shapes:
-        draw(canvas)
+    return _draw(source, source.size or image_size)
+
+
+def _draw(source: Shapes, size: tuple[int, int]) -> NDArray[np.uint16]:
+    if size[0] * size[1] > MOST_PIXELS:
+        raise DataError(f"{source.path}: names a picture of {size[0]}x{size[1]}: at most {MOST_PIXELS:,} are drawn.")
+    canvas = np.full(size, source.base, dtype=np.uint16)
+    try:
+        for draw in source.shapes:
+            draw(canvas)
+    except DataError as error:
+        raise DataError(f"{source.path}: {error}") from None
     return canvas
 
 

@@ -5,7 +5,7 @@ pairs, and whatever it knows of classes. The first that recognises a path opens 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from intarsia.data.formats import folders
@@ -29,20 +29,22 @@ class Format:
 
 
 FORMATS = {
-    "folders": Format("`images/` + `masks/`, with or without splits; see above", folders.recognise, folders.open_folders),
+    "folders": Format(
+        "`images/` + `masks/`, with or without splits; see above", folders.recognise, folders.open_folders
+    ),
 }
 
 
-def find_format(path: Path) -> Format:
-    """The first format that recognises `path`.
+def open_format(path: Path, name: str = "") -> Dataset:
+    """Opens a folder or file in the format that recognises it, or in the one that is named.
 
     Raises:
-        DataError: none does.
+        DataError: no format recognises it, or it cannot be opened.
     """
-    for candidate in FORMATS.values():
-        if candidate.recognise(path):
-            return candidate
-    raise DataError(
-        f"{path}: is a file of no known format. A dataset is a folder, a dataset file (.toml), or a file of one of "
-        f"these: {', '.join(FORMATS)}."
-    )
+    name = name or next((name for name, format in FORMATS.items() if format.recognise(path)), "")
+    if not name:
+        raise DataError(
+            f"{path}: is a file of no known format. A dataset is a folder, a dataset file (.toml), or a file of one "
+            f"of these: {', '.join(FORMATS)}."
+        )
+    return replace(FORMATS[name].open(path), format=name)

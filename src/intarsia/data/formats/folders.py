@@ -8,12 +8,15 @@
     {train,val,test} + {train,val,test}annot
     pictures beside their masks: name.jpg + name_mask.png (_mask, _label, _gt, _seg)
 
-Files are paired by their path below the folder without the suffix.
+Files are paired by their path below the folder without the suffix. A class list beside the folders is read; see
+`data.classlists`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from intarsia.data.classlists import find_class_list
 from intarsia.data.pairing import list_files, mask_ending, pair_folders, without_suffix
 from intarsia.data.pairs import SPLITS, Dataset, Pair, Stray
 from intarsia.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
@@ -41,10 +44,12 @@ def open_folders(root: Path) -> Dataset:
     """Pairs the files of a folder in one of the layouts.
 
     Raises:
-        DataError: no layout, two at once, or no pairs.
+        DataError: no layout, two at once, no pairs, or a class list that cannot be understood.
     """
     folders = _find_layout(root) or _side_by_side(root)
-    return open_named(root, folders, lone=_lone_splits(root, folders))
+    dataset = open_named(root, folders, lone=_lone_splits(root, folders))
+    listed = find_class_list(root)
+    return replace(dataset, names=listed.names, known_colors=listed.colors) if listed else dataset
 
 
 def open_named(root: Path, folders: Mapping[str, tuple[Path, Path]], lone: Sequence[Path] = ()) -> Dataset:

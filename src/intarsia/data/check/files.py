@@ -1,0 +1,94 @@
+"""Examinations of files: strays, what cannot be decoded, sizes, bands, depths, constant pictures."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from intarsia.data.check.findings import KINDS, Finding, first_files
+from intarsia.data.check.looks import Look
+from intarsia.data.check.records import ImageRecord
+from intarsia.data.pairs import Dataset, Stray
+from intarsia.errors import listing
+
+_SETTINGS = {"size-exif": ('mend = ["exif"]',), "size-scaled": ('mend = ["resize"]',)}
+
+
+def strays(dataset: Dataset) -> Iterator[Finding]:
+    """Files beside the pairs, each kind once."""
+    grouped: dict[str, list[Stray]] = {}
+    for stray in dataset.strays:
+        grouped.setdefault(stray.finding, []).append(stray)
+    for finding, found in grouped.items():
+        paths = [path for stray in found for path in stray.paths]
+        about = "; ".join(dict.fromkeys(stray.about for stray in found if stray.about))
+        what = about or KINDS[finding].what
+        yield Finding(finding, f"{what}: {listing(paths)}", count=len(paths), files=first_files(paths))
+
+
+def troubles(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:
+    """Pairs that cannot be used, grouped by what is the matter."""
+    grouped: dict[str, list[Look]] = {}
+    for look in looks:
+        if look.record.trouble:
+            grouped.setdefault(look.record.trouble, []).append(look)
+        if look.record.mistyped:
+            grouped.setdefault("mistyped", []).append(look)
+    for finding, found in grouped.items():
+        names = tuple(map(name, found))
+        abouts = [look.record.mistyped if finding == "mistyped" else look.record.about for look in found]
+        mended = finding in _SETTINGS or finding == "mistyped"
+        yield Finding(
+            finding,
+            abouts[0] + (f" And {len(found) - 1} more." if len(found) > 1 else ""),
+            count=len(found),
+            files=tuple(about.split(": ")[0] for about in abouts[:10]),
+            pairs=names,
+            exclude=() if mended else names,
+            settings=_SETTINGS.get(finding, ()),
+        )
+
+
+def odd_ones(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:
+    """Images unlike the others in bands or depth, and constant ones."""
+    images = [(look, look.record.image) for look in looks if look.record.image is not None]
+    bands = Counter(image.bands for _, image in images)
+    if len(bands) > 1 and set(bands) != {1, 3}:
+        usual = bands.most_common(1)[0][0]
+        odd = [(look, image) for look, image in images if image.bands != usual]
+        yield _odd("bands", odd, name, f"{usual} bands", lambda image: f"{image.bands} bands")
+    depths = Counter(image.dtype for _, image in images)
+    if len(depths) > 1:
+        usual_depth = depths.most_common(1)[0][0]
+        odd = [(look, image) for look, image in images if image.dtype != usual_depth]
+        yield _odd("bit-depth", odd, name, usual_depth, lambda image: image.dtype)
+    constant = [look for look, image in images if image.constant]
+    if constant:
+        yield Finding(
+            "constant-image",
+            f"{_number(constant, 'image')} of one single colour: {listing(look.pair.image for look in constant)}",
+            count=len(constant),
+            files=first_files([look.pair.image for look in constant]),
+            pairs=tuple(map(name, constant)),
+            exclude=tuple(map(name, constant)),
+        )
+
+
+def _odd(
+    finding: str,
+    odd: Sequence[tuple[Look, ImageRecord]],
+    name: Callable[[Look], str],
+    usual: str,
+    has: Callable[[ImageRecord], str],
+) -> Finding:
+    examples = listing(f"{look.pair.image} ({has(image)})" for look, image in odd)
+    return Finding(
+        finding,
+        f"Most images have {usual}, but not {examples}. All must have the same.",
+        count=len(odd),
+        files=first_files([look.pair.image for look, _ in odd]),
+        pairs=tuple(name(look) for look, _ in odd),
+        exclude=tuple(name(look) for look, _ in odd),
+    )
+
+
+def _number(items: Sequence[object], noun: str) -> str:
+    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"

@@ -1,0 +1,198 @@
+"""The inspection: every pair looked at, the values given a meaning, everything examined, training's numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intarsia.data.check import classes, files, placement, similar
+from intarsia.data.check.findings import SEVERITIES, Finding, Severity
+from intarsia.data.check.looks import Look, Progress, look_at_all
+from intarsia.data.check.meaning import Meaning, conclude
+from intarsia.data.pairs import Dataset
+from intarsia.errors import DataError
+from intarsia.labels import Labels
+from intarsia.weights import class_weights
+
+_MOST_ERRORS = 10
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the files of a dataset hold, and what is the matter with them.
+
+    Attributes:
+        dataset: what was inspected.
+        looks: every pair and what was seen of it.
+        findings: errors first.
+        labels: the classes; None where nobody can tell.
+        encoding: what the masks are, in words.
+        bands: bands of the images; 3 where some have 1 and others 3.
+        mean: for each band, over all training pixels, in the files' own units.
+        std: the same; never 0.
+        size: median height and width of the training images.
+        counts: {split: [C] pixels of each class}.
+        weights: of the classes, as training would take them.
+        decoded_bytes: of all images and masks together, in memory.
+    """
+
+    dataset: Dataset
+    looks: Sequence[Look]
+    findings: tuple[Finding, ...]
+    labels: Labels | None
+    encoding: str
+    bands: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: tuple[int, int]
+    counts: Mapping[str, NDArray[np.int64]]
+    weights: tuple[float, ...]
+    decoded_bytes: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return not self.of_severity("error")
+
+    def of_severity(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of one severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+    def refuse_errors(self) -> Labels:
+        """The classes of a dataset without errors.
+
+        Raises:
+            DataError: there are errors; the first ten are in its message, each with its mend.
+        """
+        errors = self.of_severity("error")
+        if errors or self.labels is None:
+            texts = [f"{error.message}\n  mend: {error.mend}" for error in errors[:_MOST_ERRORS]]
+            raise DataError(f"{self.dataset.root}: " + "\n".join(texts))
+        return self.labels
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "ok": self.ok,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "classes": [] if self.labels is None else self._classes(self.labels),
+            "splits": {split: len(pairs) for split, pairs in self.dataset.splits.items()},
+            "encoding": self.encoding,
+            "format": self.dataset.format,
+            "ignore": list(self.labels.ignore) if self.labels else list(self.dataset.ignore),
+        }
+
+    def _classes(self, labels: Labels) -> list[dict[str, Any]]:
+        pixels = sum(self.counts.values(), np.zeros(len(labels), dtype=np.int64))
+        described = []
+        for name, values, count in zip(labels.names, labels.values, pixels.tolist(), strict=True):
+            written = [labels.written(value) if labels.encoding == "colors" else value for value in values]
+            described.append(
+                {
+                    "name": name,
+                    "value": written[0] if len(written) == 1 else written,
+                    "pixels": count,
+                    "share": count / max(int(pixels.sum()), 1),
+                }
+            )
+        return described
+
+
+def place(dataset: Dataset, look: Look) -> str:
+    """SPLIT/NAME of a pair as `exclude` of a dataset file names it; a drawn val is still part of train there."""
+    split = "train" if dataset.drawn and look.split == "val" else look.split
+    return f"{split}/{look.pair.name}"
+
+
+def inspect(dataset: Dataset, progress: Progress = lambda done, total: None) -> Inspection:
+    """Reads every pair of every split once, and says what is the matter.
+
+    Args:
+        dataset: what `find_dataset` or `open_dataset` returned.
+        progress: called with the number of pairs done and of all.
+    """
+    looks = look_at_all(dataset, progress)
+
+    def name(look: Look) -> str:
+        return place(dataset, look)
+
+    readable = [look for look in looks if look.usable and look.record.mask is not None]
+    meaning = _meaning(dataset, readable)
+    labels = meaning.labels
+    found = [*files.strays(dataset), *files.troubles(looks, name), *files.odd_ones(looks, name), *meaning.findings]
+    found += [*similar.similar(looks, name), *placement.misaligned(looks, name), *_splits(dataset, looks)]
+    counts: dict[str, NDArray[np.int64]] = {}
+    weights: tuple[float, ...] = ()
+    if labels is not None:
+        found += classes.mixed(readable, labels, name)
+        fitting = [look for look in readable if look.record.mask and classes.fits(look.record.mask, labels)]
+        table = classes.Table.of(fitting, labels)
+        counts = {split: table.counts(table.of_split(split)) for split in dataset.splits}
+        weights = tuple(class_weights(counts["train"], "effective_number").tolist()) if "train" in counts else ()
+        found += [*classes.unknown_values(table, name), *classes.shares(table, counts, weights)]
+        found += classes.odd_masks(table, name)
+        if not any(finding.id == "void" for finding in found) and dataset.labels is None:
+            found += classes.void(table)
+    train = [look for look in readable if look.split == "train"]
+    bands, mean, std = _statistics(train)
+    sizes = [look.record.image.size for look in train if look.record.image] or [(0, 0)]
+    found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    height, width = np.median(sizes, axis=0)
+    return Inspection(
+        dataset,
+        looks,
+        tuple(found),
+        labels,
+        meaning.encoding,
+        bands,
+        mean,
+        std,
+        (int(height), int(width)),
+        counts,
+        weights,
+        sum(_decoded_bytes(look) for look in readable),
+    )
+
+
+def _meaning(dataset: Dataset, readable: Sequence[Look]) -> Meaning:
+    if not readable:
+        return Meaning(dataset.labels, "unknown")
+    records = [look.record.mask for look in readable if look.record.mask is not None]
+    return conclude(dataset, records, [look.record.image.size for look in readable if look.record.image])
+
+
+def _splits(dataset: Dataset, looks: Sequence[Look]) -> list[Finding]:
+    """Whether there is something to train on and something to validate with."""
+    usable = {split: sum(look.usable for look in looks if look.split == split) for split in dataset.splits}
+    if usable.get("train", 0) < 1 or usable.get("val", 0) < 1:
+        found = ", ".join(f"{number} in {split}" for split, number in usable.items()) or "none"
+        return [
+            Finding("no-training", f"Usable pairs: {found}. Needed are at least 2: one to train, one to validate.")
+        ]
+    return []
+
+
+def _statistics(train: Sequence[Look]) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Bands, and mean and standard deviation of each over all pixels."""
+    images = [look.record.image for look in train if look.record.image is not None]
+    if not images:
+        return 0, (), ()
+    bands = max(image.bands for image in images)
+    fitting = [image for image in images if image.bands in (1, bands)]
+    pixels = np.array([image.size[0] * image.size[1] for image in fitting], dtype=np.float64)
+    means = np.stack([np.broadcast_to(image.mean, bands) for image in fitting])
+    squares = np.stack([np.broadcast_to(image.square, bands) for image in fitting])
+    mean = pixels @ means / pixels.sum()
+    std = np.sqrt(np.maximum(pixels @ squares / pixels.sum() - mean**2, 0))
+    std = np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1.0)  # a constant band stays as it is
+    return bands, tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _decoded_bytes(look: Look) -> int:
+    image, mask = look.record.image, look.record.mask
+    assert image is not None
+    assert mask is not None
+    height, width = image.size
+    return height * width * (image.bands * np.dtype(image.dtype).itemsize + (1 if mask.bits <= 8 else 2))

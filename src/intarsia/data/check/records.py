@@ -1,0 +1,252 @@
+"""Looking at one pair: both files are decoded once, and what matters of them is kept in about a kilobyte."""
+
+import base64
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from intarsia.data.check.features import (
+    Alignment,
+    alignment,
+    isolated,
+    neighbours,
+    small_mask,
+    small_picture,
+    thumbnail,
+)
+from intarsia.data.pairs import Pair, fit_mask, same_shape
+from intarsia.data.read import Undecodable, decode_mask, named_otherwise, orientation, read_image, stored_values
+from intarsia.data.sources import path_of, read_source
+from intarsia.errors import DataError
+from intarsia.labels import Encoding, count_values
+
+MOST_VALUES = 256  # distinct values of one mask that are kept, those with the most pixels
+_OFF_BY_A_FEW = 8  # pixels
+_OPENCV_BANDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What is kept of an image.
+
+    Attributes:
+        size: (height, width), upright.
+        dtype: of its pixels: uint8, uint16 or float32.
+        mean: of each band, in the file's own units.
+        square: mean square of each band.
+        constant: whether all its pixels are equal.
+        thumb: [16, 16] grey, stretched; for near duplicates.
+    """
+
+    size: tuple[int, int]
+    dtype: str
+    mean: tuple[float, ...]
+    square: tuple[float, ...]
+    constant: bool
+    thumb: bytes
+
+    @property
+    def bands(self) -> int:
+        """Bands of the image."""
+        return len(self.mean)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRecord:
+    """What is kept of a mask, before anybody says what its values mean.
+
+    Attributes:
+        kind: "values" (one band), "palette", "grey" (three equal bands), "colors", "channels", or "drawn" (layers and
+            shapes, whose values are ours).
+        bits: of a band in the file.
+        lossy: whether it is a JPEG.
+        distinct: number of different values.
+        stored: the values, at most 256 of them, ascending; uint32.
+        counts: pixels of each; int64.
+        palette: the colour 0xRRGGBB of each value; uint32; empty without a palette.
+        touching: [N, 3] positions of two values and how often they touch on a grid; uint32.
+        isolated: pixels unlike all their neighbours.
+    """
+
+    kind: str
+    bits: int
+    lossy: bool
+    distinct: int
+    stored: bytes
+    counts: bytes
+    palette: bytes
+    touching: bytes
+    isolated: int
+
+    @property
+    def values(self) -> NDArray[np.int64]:
+        """[N] distinct stored values."""
+        return np.frombuffer(self.stored, dtype=np.uint32).astype(np.int64)
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """[N] pixels of each value."""
+        return np.frombuffer(self.counts, dtype=np.int64)
+
+    @property
+    def colors(self) -> NDArray[np.int64]:
+        """[N] colour of each value; grey values as grey colours."""
+        if self.palette:
+            return np.frombuffer(self.palette, dtype=np.uint32).astype(np.int64)
+        return self.values if self.kind == "colors" else self.values * 0x010101
+
+    @property
+    def neighbours(self) -> NDArray[np.int64]:
+        """[N, 3] of `touching`."""
+        return np.frombuffer(self.touching, dtype=np.uint32).reshape(-1, 3).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of a pair.
+
+    Attributes:
+        trouble: id of the finding that makes it unusable, or an empty text.
+        about: its message.
+        image: None where it could not be decoded.
+        mask: None where it could not be decoded or does not fit.
+        alignment: None where it cannot be told.
+        mistyped: files that hold another format than their suffix says, and which.
+    """
+
+    trouble: str = ""
+    about: str = ""
+    image: ImageRecord | None = None
+    mask: MaskRecord | None = None
+    alignment: Alignment | None = None
+    mistyped: str = ""
+
+    def to_plain(self) -> list[Any]:
+        """Lists, numbers and texts, for JSON."""
+        parts = [_plain(part) for part in (self.image, self.mask, self.alignment)]
+        return [self.trouble, self.about, *parts, self.mistyped]
+
+    @classmethod
+    def from_plain(cls, plain: list[Any]) -> "Record":
+        """The opposite of `to_plain`."""
+        trouble, about, image, mask, aligned, mistyped = plain
+        parts = _made(ImageRecord, image), _made(MaskRecord, mask), _made(Alignment, aligned)
+        return cls(trouble, about, *parts, mistyped)
+
+
+def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
+    """Decodes both files of a pair.
+
+    Args:
+        pair: image and mask.
+        encoding: what the pixels of the mask file are, where somebody said it.
+    """
+    try:
+        image = read_image(pair.image)
+        if image.dtype == np.float32 and not np.isfinite(image).all():
+            return Record("not-finite", f"{pair.image}: holds NaN or infinite pixels.")
+        picture = small_picture(image)
+        about_image = _about_image(image, picture)
+        kind, stored, palette, bits, lossy = _stored(pair, image.shape[:2], encoding)
+    except Undecodable as error:
+        return Record(error.finding, str(error))
+    except DataError as error:
+        return Record("undecodable", str(error))
+    stored = fit_mask(stored, image.shape[:2], pair)
+    if stored.shape != image.shape[:2]:
+        finding, about = _size_trouble(pair, image.shape[:2], stored.shape)
+        return Record(finding, about, about_image)
+    values, pixels = count_values(stored)
+    small = small_mask(stored, picture.shape)
+    distinct = len(values)
+    if distinct > MOST_VALUES:
+        most = np.sort(np.argsort(pixels)[-MOST_VALUES:])
+        values, pixels = values[most], pixels[most]
+    about_mask = MaskRecord(
+        kind,
+        bits,
+        lossy,
+        distinct,
+        values.astype(np.uint32).tobytes(),
+        pixels.tobytes(),
+        b"" if palette is None else palette[np.minimum(values, len(palette) - 1)].tobytes(),
+        b"" if distinct > MOST_VALUES else neighbours(small, values).tobytes(),
+        isolated(stored),
+    )
+    mistyped = "; ".join(f"{path} holds a {kind}" for path in pair.files if (kind := named_otherwise(path)))
+    return Record("", "", about_image, about_mask, alignment(picture, small), mistyped)
+
+
+def _stored(
+    pair: Pair, image_size: tuple[int, int], encoding: Encoding | None
+) -> tuple[str, NDArray[Any], NDArray[np.uint32] | None, int, bool]:
+    """Kind, stored values [H, W], packed palette, bits, and whether the file is lossy."""
+    if not isinstance(pair.mask, Path):
+        return "drawn", read_source(pair.mask, image_size), None, 16, False
+    pixels = decode_mask(pair.mask)
+    palette = None
+    if pixels.array.ndim == 2:
+        kind = "values" if pixels.palette is None else "palette"
+        palette = None if pixels.palette is None else pixels.palette.astype(np.uint32) @ _PACKING
+    elif pixels.array.shape[2] != 3:
+        kind = "channels"
+    else:
+        kind = "grey" if (pixels.array[:, :, :1] == pixels.array).all() else "colors"
+    own: dict[str, Encoding] = {"channels": "channels", "colors": "colors"}
+    stored = stored_values(pixels, encoding or own.get(kind, "values"), pair.mask)
+    if encoding == "colors":
+        kind, palette = "colors", None
+    return kind, stored, palette, pixels.bits, pixels.lossy
+
+
+_PACKING = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+
+
+def _about_image(image: NDArray[Any], picture: NDArray[np.float32]) -> ImageRecord:
+    means: list[float] = []
+    squares: list[float] = []
+    for first in range(0, image.shape[2], _OPENCV_BANDS):
+        bands = np.ascontiguousarray(image[:, :, first : first + _OPENCV_BANDS])
+        mean, std = cv2.meanStdDev(bands)
+        means += mean.ravel().tolist()
+        squares += (mean.ravel() ** 2 + std.ravel() ** 2).tolist()
+    constant = not picture.any() and bool((image == image[:1, :1]).all())
+    size = (image.shape[0], image.shape[1])
+    return ImageRecord(size, str(image.dtype), tuple(means), tuple(squares), constant, thumbnail(picture).tobytes())
+
+
+def _size_trouble(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> tuple[str, str]:
+    """The finding for a mask of another size than its image, and its message."""
+    what = f"{path_of(pair.mask)}: mask of {mask[0]}x{mask[1]} (height x width), image of {image[0]}x{image[1]}"
+    if image == mask[::-1]:
+        if orientation(pair.image) != 1:
+            return "size-exif", f"{what}: the mask was drawn before the picture was turned upright (EXIF)."
+        return "size-turned", f"{what}: one of them is turned by a quarter."
+    if abs(image[0] - mask[0]) <= _OFF_BY_A_FEW and abs(image[1] - mask[1]) <= _OFF_BY_A_FEW:
+        return "size-near", f"{what}: off by a few pixels."
+    if same_shape(image, mask):
+        return "size-scaled", f"{what}: the same shape at another scale."
+    return "size-differs", f"{what}: not of one picture."
+
+
+def _plain(part: ImageRecord | MaskRecord | Alignment | None) -> list[Any] | None:
+    if part is None:
+        return None
+    values = (getattr(part, field.name) for field in fields(part))
+    return [base64.b64encode(value).decode() if isinstance(value, bytes) else value for value in values]
+
+
+def _made(kind: Any, plain: list[Any] | None) -> Any:  # noqa: ANN401 - one of the three parts of a record
+    if plain is None:
+        return None
+    made: list[Any] = []
+    for field, value in zip(fields(kind), plain, strict=True):
+        if field.type is bytes:
+            made.append(base64.b64decode(value))
+        else:
+            made.append(tuple(value) if isinstance(value, list) else value)
+    return kind(*made)

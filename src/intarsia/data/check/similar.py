@@ -1,0 +1,100 @@
+"""Pictures that occur twice, or nearly: within a split they only count double, across splits they make scores lie."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intarsia.data.check.features import THUMB, difference_hash
+from intarsia.data.check.findings import Finding
+from intarsia.data.check.looks import Look
+from intarsia.data.sources import files_of
+from intarsia.errors import listing
+
+_MOST_BITS = 8  # of 64 in which the hashes of near duplicates differ
+_MOST_DIFFERENCE = 6.0  # mean difference of their thumbnails, of 255
+_AT_ONCE = 2048
+_MOST_NEIGHBOURS = 20  # of one picture; a series of nearly equal ones is told by its first pairs
+_RANK = {"test": 0, "val": 1, "train": 2}  # of two equal pictures the one to keep comes first
+
+
+def similar(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:
+    """Equal and nearly equal pictures within and across splits."""
+    looks = [look for look in looks if look.record.image is not None and not look.record.image.constant]
+    grouped: dict[str, list[tuple[Look, Look]]] = {}
+    for first, second in _near(looks):
+        one, other = sorted((looks[first], looks[second]), key=lambda look: (_RANK[look.split], look.pair.name))
+        equal = _equal(one.pair.image, other.pair.image)
+        if one.split != other.split:
+            kind = "leak" if equal else "near-leak"
+        else:
+            kind = "duplicates" if equal else "near-duplicates"
+        if equal and not _same_mask(one, other):
+            kind = "contradiction"
+        grouped.setdefault(kind, []).append((one, other))
+    for kind, pairs in grouped.items():
+        yield _finding(kind, pairs, name)
+
+
+def _near(looks: Sequence[Look]) -> list[tuple[int, int]]:
+    """Positions of pictures whose thumbnails are nearly equal."""
+    if len(looks) < 2:
+        return []
+    thumbs = np.stack([_thumb(look) for look in looks])
+    hashes = np.array([difference_hash(thumb) for thumb in thumbs], dtype=np.uint64)
+    flat = thumbs.reshape(len(thumbs), -1).astype(np.int16)
+    sizes = np.array([look.record.image.size for look in looks if look.record.image])
+    found: list[tuple[int, int]] = []
+    neighbours = np.zeros(len(looks), dtype=np.int64)
+    for start in range(0, len(looks), _AT_ONCE):
+        bits = np.bitwise_count(hashes[start : start + _AT_ONCE, None] ^ hashes[None, start:])
+        for row, column in np.argwhere(np.triu(bits <= _MOST_BITS, 1)):
+            one, other = start + int(row), start + int(column)
+            if neighbours[one] >= _MOST_NEIGHBOURS or not (sizes[one] == sizes[other]).all():
+                continue
+            if np.abs(flat[one] - flat[other]).mean() <= _MOST_DIFFERENCE:
+                neighbours[one] += 1
+                found.append((one, other))
+    return found
+
+
+def _thumb(look: Look) -> NDArray[np.uint8]:
+    assert look.record.image is not None
+    return np.frombuffer(look.record.image.thumb, dtype=np.uint8).reshape(THUMB, THUMB)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes."""
+    try:
+        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
+
+
+def _same_mask(one: Look, other: Look) -> bool:
+    """Whether the masks of two equal pictures hold the same; where one could not be read, nothing is said."""
+    if one.record.mask is None or other.record.mask is None:
+        return True
+    files = [*files_of(one.pair.mask), *files_of(other.pair.mask)]
+    if len(files) == 2 and _equal(*files):
+        return True
+    same_values = one.record.mask.stored == other.record.mask.stored
+    return same_values and one.record.mask.counts == other.record.mask.counts
+
+
+def _finding(kind: str, pairs: Sequence[tuple[Look, Look]], name: Callable[[Look], str]) -> Finding:
+    shown = listing((f"{name(one)} = {name(other)}" for one, other in pairs), 3)
+    splits = listing(sorted({f"{one.split} and {other.split}" for one, other in pairs}))
+    others = tuple(dict.fromkeys(name(other) for _, other in pairs))
+    message = {
+        "leak": f"{len(pairs)} pictures of {splits} are the same: {shown}",
+        "near-leak": f"{len(pairs)} pictures of {splits} are nearly equal: {shown}",
+        "duplicates": f"{len(pairs)} pictures occur twice: {shown}",
+        "near-duplicates": f"{len(pairs)} pictures are nearly equal to another one of their split: {shown}",
+        "contradiction": f"{len(pairs)} pictures occur twice with different masks: {shown}",
+    }[kind]
+    both = tuple(name(look) for pair in pairs for look in pair)
+    exclude = {"near-duplicates": (), "contradiction": tuple(dict.fromkeys(both))}.get(kind, others)
+    files = [str(look.pair.image) for pair in pairs[:5] for look in pair]
+    return Finding(kind, message, count=len(pairs), files=tuple(files), pairs=both, exclude=exclude)
