@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 
 from intarsia.data.augment import Augment, sample_generator
-from intarsia.data.check import read_pair
 from intarsia.data.dataset import to_tensor
 from intarsia.data.index import open_dataset
+from intarsia.data.pairs import read_pair
 from intarsia.networks import segmenter
 from intarsia.settings import AugmentSettings
 from intarsia.synthetic.scenes import write_scenes

@@ -1,13 +1,23 @@
 """What several test files use: drawn scenes on disk, and a writer of pairs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from intarsia.data.index import Pair
+from intarsia.data.pairs import Pair
 from intarsia.synthetic.scenes import write_scenes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test, nor any program that it starts, writes into the cache folder of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("INTARSIA_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,17 @@ from intarsia._version import __version__
 from intarsia.errors import DataError, IntarsiaError, MachineError, ModelFileError, SettingsError
 
 if TYPE_CHECKING:
+    from intarsia.checking import check
+    from intarsia.conversion import Conversion, convert
     from intarsia.data.adapters import from_albumentations, from_torchvision
+    from intarsia.data.check.findings import Finding
+    from intarsia.data.check.inspection import Inspection
     from intarsia.data.index import open_dataset
     from intarsia.data.pairs import Dataset, Pair
     from intarsia.data.read import read_image, read_mask
     from intarsia.demonstration import demo
     from intarsia.evaluation import evaluate
+    from intarsia.fetching import fetch
     from intarsia.inference import Predictor, load
     from intarsia.labels import Labels
     from intarsia.metrics import Scores
@@ -31,8 +36,11 @@ if TYPE_CHECKING:
     from intarsia.training import Training, train
 
 __all__ = [
+    "Conversion",
     "DataError",
     "Dataset",
+    "Finding",
+    "Inspection",
     "IntarsiaError",
     "Labels",
     "MachineError",
@@ -47,8 +55,11 @@ __all__ = [
     "Training",
     "UNet",
     "__version__",
+    "check",
+    "convert",
     "demo",
     "evaluate",
+    "fetch",
     "from_albumentations",
     "from_torchvision",
     "load",
@@ -61,7 +72,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "Conversion": "conversion",
     "Dataset": "data.pairs",
+    "Finding": "data.check.findings",
+    "Inspection": "data.check.inspection",
     "Labels": "labels",
     "Pair": "data.pairs",
     "Prediction": "prediction",
@@ -71,8 +85,11 @@ _HOME = {
     "Settings": "settings",
     "Training": "training",
     "UNet": "networks.unet",
+    "check": "checking",
+    "convert": "conversion",
     "demo": "demonstration",
     "evaluate": "evaluation",
+    "fetch": "fetching",
     "from_albumentations": "data.adapters",
     "from_torchvision": "data.adapters",
     "load": "inference",

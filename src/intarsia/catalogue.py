@@ -40,6 +40,11 @@ class Source:
     archives: tuple[Archive, ...]
     dataset_file: str = ""
 
+    @property
+    def size(self) -> int:
+        """Of all archives, in bytes."""
+        return sum(archive.size for archive in self.archives)
+
 
 # Sizes and sums are those that others published, not taken from a download of ours.
 SOURCES = {

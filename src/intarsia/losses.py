@@ -7,10 +7,8 @@ whatever autocast says, and are 0 with a gradient of 0 (not NaN) where every pix
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from intarsia.errors import SettingsError, did_you_mean

@@ -9,7 +9,6 @@ _EVERY = 0.1  # seconds
 
 def count_on_terminal(doing: str) -> Callable[[int, int], None]:
     """A `progress` that counts on the terminal's last line; silent where there is no terminal."""
-
     last = 0.0
 
     def show(done: int, total: int) -> None:

@@ -22,7 +22,7 @@ from intarsia.data.dataset import Batch, TrainingPairs, batches
 from intarsia.data.index import find_dataset
 from intarsia.data.pairs import Dataset, Pair, read_pair
 from intarsia.defaults import check_batch, resolve
-from intarsia.errors import DataError, SettingsError, listing
+from intarsia.errors import SettingsError
 from intarsia.evaluation import score
 from intarsia.inference import find_device, predict_classes
 from intarsia.losses import Loss, find_loss, make_loss
@@ -115,7 +115,7 @@ def train(
     dataset = data if isinstance(data, Dataset) else _open(Path(data), settings)
     out = Path(out) if out is not None else None
     folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
-    seen = inspect(_to_train_with(dataset), count_on_terminal("checking"))
+    seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
     labels = seen.refuse_errors()
     settings = resolve(settings, seen, device)
     check_batch(settings)
@@ -206,13 +206,6 @@ def _stream(setup: Setup, state: State) -> Iterator[Batch]:
 def _open(path: Path, settings: Settings) -> Dataset:
     data = settings.data
     return find_dataset(path, ignore=data.ignore, val_share=data.val_share, scene_separator=data.scene_separator)
-
-
-def _to_train_with(dataset: Dataset) -> Dataset:
-    """Without the splits that training never opens."""
-    return replace(
-        dataset, splits={name: dataset.splits[name] for name in ("train", "val") if name in dataset.splits}
-    )
 
 
 def _set_up(

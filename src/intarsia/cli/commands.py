@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from intarsia._version import __version__
+from intarsia.cli.data import app as data_app
 from intarsia.errors import DataError
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(data_app, name="data")
 
 Model = Annotated[Path, typer.Argument(help="A run folder or a model file.")]
 Data = Annotated[Path, typer.Argument(help="A folder in any known layout, or a dataset file (TOML).")]

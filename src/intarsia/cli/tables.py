@@ -11,7 +11,6 @@ from rich.text import Text
 from intarsia.data.check.findings import KINDS, SEVERITIES
 from intarsia.data.check.inspection import Inspection
 
-
 if TYPE_CHECKING:
     from intarsia.metrics import Scores
 

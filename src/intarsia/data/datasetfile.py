@@ -56,7 +56,7 @@ class _Strict(BaseModel):
 class ClassEntry(_Strict):
     """One class: its stored value or values (in colour masks, colours), and the colour to show it in."""
 
-    value: _Values = ()
+    value: Annotated[_Values, Field(min_length=1)] = ()
     color: _Hex | None = None
 
 
@@ -162,7 +162,8 @@ def read_dataset_file(path: Path) -> DatasetFile:
 
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails belongs to another package
-    place = [str(part) for part in problem["loc"]]
+    # Where a number or a colour is accepted, the place ends in which of the two was tried.
+    place = [str(part) for part in problem["loc"] if not str(part).startswith("constrained-")]
     name = ".".join(place)
     if problem["type"] == "extra_forbidden":
         owners: dict[str, type[_Strict]] = {"splits": SplitEntry, "classes": ClassEntry}

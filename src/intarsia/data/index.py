@@ -13,7 +13,7 @@ from intarsia.data.datasetfile import DatasetFile, read_dataset_file
 from intarsia.data.formats import open_format
 from intarsia.data.formats.folders import open_named
 from intarsia.data.pairs import Dataset, Mend, Pair
-from intarsia.errors import DataError, listing
+from intarsia.errors import DataError
 
 DATASET_FILE = "dataset.toml"
 

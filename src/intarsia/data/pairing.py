@@ -53,7 +53,7 @@ def _walk(folder: str, below: str, entered: set[tuple[int, int]]) -> Iterator[tu
             yield below.rstrip("/"), "link-circle"
             return
         entered = entered | {(status.st_dev, status.st_ino)}
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)  # noqa: PTH208 - it knows the kinds
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except PermissionError:
         yield below.rstrip("/"), "unreadable"
         return
@@ -166,6 +166,19 @@ def by_name(files: Iterable[str]) -> dict[str, list[str]]:
     for file in files:
         found.setdefault(without_suffix(file), []).append(file)
     return found
+
+
+def short_names(images: Sequence[Path]) -> list[str]:
+    """A name for each of several different pictures, wherever they lie: the path below their common folder.
+
+    Without suffix, unless two were alike then.
+    """
+    if not images:
+        return []
+    common = os.path.commonpath([image.parent.absolute() for image in images])
+    files = [image.absolute().relative_to(common).as_posix() for image in images]
+    names = by_name(files)
+    return [file if len(names[without_suffix(file)]) > 1 else without_suffix(file) for file in files]
 
 
 def without_suffix(file: str) -> str:

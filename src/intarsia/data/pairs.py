@@ -1,7 +1,7 @@
 """Pairs and datasets: where images and masks are, what is known of them before any is opened, and reading one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,6 +98,10 @@ class Dataset:
         if name not in self.splits:
             raise DataError(f"{self.root}: has no split {name!r}; it has {', '.join(self.splits)}.")
         return self.splits[name]
+
+    def only(self, *names: str) -> "Dataset":
+        """Without all other splits."""
+        return replace(self, splits={name: pairs for name, pairs in self.splits.items() if name in names})
 
     @property
     def unpaired(self) -> tuple[Path, ...]:

@@ -152,6 +152,12 @@ def ring(points: Sequence[Any]) -> NDArray[np.float64]:
     return array
 
 
+def area(points: NDArray[np.float64]) -> float:
+    """Of a ring [N, 2], in pixels (shoelace formula)."""
+    (x, y), (next_x, next_y) = points.T, np.roll(points, -1, axis=0).T
+    return abs(float((x * next_y - next_x * y).sum())) / 2
+
+
 def rectangle(corners: NDArray[np.float64], degrees: float = 0) -> NDArray[np.float64]:
     """[4, 2] from two opposite corners [2, 2], turned clockwise about its centre."""
     (x1, y1), (x2, y2) = corners
@@ -184,6 +190,6 @@ def run_lengths(counts: Sequence[Any], size: tuple[int, int]) -> NDArray[np.int6
         filled = array.ndim == 1 and array.dtype.kind == "i" and ((array >= 0) & (array <= pixels)).all()
     except (TypeError, ValueError, OverflowError):
         filled = False
-    if not filled or array.sum() != pixels or not 0 < pixels <= MOST_PIXELS:
+    if not filled or array.sum() != pixels or min(size) < 1 or pixels > MOST_PIXELS:
         raise DataError(f"run lengths that do not fill a box of {size[0]}x{size[1]} pixels (height x width).")
     return array.astype(np.int64)

@@ -88,7 +88,9 @@ def read_source(
 
 def _draw(source: Shapes, size: tuple[int, int]) -> NDArray[np.uint16]:
     if size[0] * size[1] > MOST_PIXELS:
-        raise DataError(f"{source.path}: names a picture of {size[0]}x{size[1]}: at most {MOST_PIXELS:,} are drawn.")
+        raise DataError(
+            f"{source.path}: names a picture of {size[0]}x{size[1]}: at most {MOST_PIXELS:,} are drawn."
+        )
     canvas = np.full(size, source.base, dtype=np.uint16)
     try:
         for draw in source.shapes:

@@ -195,7 +195,7 @@ def odd_masks(table: Table, name: Name) -> Iterator[Finding]:
         for look in table.looks
         if look.record.mask and look.record.mask.isolated > _SPECKLED * look.record.mask.pixels.sum()
     ]
-    if speckled:
+    if speckled and not table.labels.snap:  # noise is told of as such
         yield _masks("speckle", "are sprinkled with single pixels", speckled, name)
 
 
@@ -219,9 +219,9 @@ def void(table: Table) -> Iterator[Finding]:
             yield Finding(
                 "void",
                 f"Value {value} ({labels.names[index]}) is probably void: it is the "
-                f"{'highest' if index else 'lowest'} value, is in {masks} of {len(table.looks)} masks, and borders on "
-                f"{np.count_nonzero(touching[index])} other classes about as often as these border on each other "
-                f"(divergence {divergences[index]:.2f}; the next lowest is {np.sort(divergences)[1]:.2f}).",
+                f"{'highest' if index else 'lowest'} value, is in {masks} of {len(table.looks)} masks, and borders "
+                f"on {np.count_nonzero(touching[index])} other classes about as often as these border on each "
+                f"other (divergence {divergences[index]:.2f}; the next lowest is {np.sort(divergences)[1]:.2f}).",
                 f"--ignore {value}, or ignore = [{value}] in the dataset file",
                 settings=(f"ignore = [{value}]",),
             )

@@ -71,12 +71,16 @@ def small_mask(stored: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     return np.ascontiguousarray(stored[rows[:, None], columns])
 
 
-def isolated(stored: NDArray[Any]) -> int:
-    """Pixels that differ from all of their four neighbours: speckle."""
+def surroundings(stored: NDArray[Any]) -> tuple[int, NDArray[np.bool_]]:
+    """Compares every pixel but those of the outermost rows and columns with its four neighbours.
+
+    Returns:
+        How many differ from all four: speckle. [H - 2, W - 2] whether a pixel equals all four: inside an area.
+    """
     across = stored[:, 1:] != stored[:, :-1]
     down = stored[1:] != stored[:-1]
-    alone = across[1:-1, :-1] & across[1:-1, 1:] & down[:-1, 1:-1] & down[1:, 1:-1]
-    return int(np.count_nonzero(alone))
+    left, right, above, below = across[1:-1, :-1], across[1:-1, 1:], down[:-1, 1:-1], down[1:, 1:-1]
+    return int(np.count_nonzero(left & right & above & below)), ~(left | right | above | below)
 
 
 def neighbours(small: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -127,7 +131,7 @@ def alignment(picture: NDArray[np.float32], small: NDArray[Any]) -> Alignment | 
 
 
 def _best_shift(
-    edges: NDArray[np.float32], border: NDArray[np.float32], cells: float
+    edges: NDArray[Any], border: NDArray[np.float32], cells: float
 ) -> tuple[float, tuple[float, float]]:
     """The best mean edge under shifted borders, by circular correlation, and the shift in shares of the side."""
     product = cv2.mulSpectrums(cv2.dft(edges), cv2.dft(border), 0, conjB=True)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intarsia.data.check import classes, files, placement, similar
+from intarsia.data.check.conclusion import conclude
 from intarsia.data.check.findings import SEVERITIES, Finding, Severity
 from intarsia.data.check.looks import Look, Progress, look_at_all
-from intarsia.data.check.meaning import Meaning, conclude
+from intarsia.data.check.meaning import Meaning
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
 from intarsia.labels import Labels
@@ -122,7 +123,9 @@ def inspect(dataset: Dataset, progress: Progress = lambda done, total: None) -> 
     meaning = _meaning(dataset, readable)
     labels = meaning.labels
     found = [*files.strays(dataset), *files.troubles(looks, name), *files.odd_ones(looks, name), *meaning.findings]
-    found += [*similar.similar(looks, name), *placement.misaligned(looks, name), *_splits(dataset, looks)]
+    found += [*similar.similar(looks, name), *_splits(dataset, looks)]
+    if labels is None or not labels.snap:  # noise has borders of its own
+        found += placement.misaligned(looks, name)
     counts: dict[str, NDArray[np.int64]] = {}
     weights: tuple[float, ...] = ()
     if labels is not None:

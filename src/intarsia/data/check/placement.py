@@ -1,4 +1,4 @@
-"""Masks that lie beside their picture: mirrored, turned, shifted. Told by borders and edges, against the whole set."""
+"""Masks that lie beside their picture: mirrored, turned, shifted. Told by borders and edges, against the set."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from intarsia.data.check.features import (
     Alignment,
     alignment,
-    isolated,
     neighbours,
     small_mask,
     small_picture,
+    surroundings,
     thumbnail,
 )
 from intarsia.data.pairs import Pair, fit_mask, same_shape
@@ -25,6 +25,7 @@ from intarsia.errors import DataError
 from intarsia.labels import Encoding, count_values
 
 MOST_VALUES = 256  # distinct values of one mask that are kept, those with the most pixels
+_SMALL_VALUES = 32  # values up to here are class indices, and no noise lies between them
 _OFF_BY_A_FEW = 8  # pixels
 _OPENCV_BANDS = 4
 
@@ -60,14 +61,16 @@ class MaskRecord:
     """What is kept of a mask, before anybody says what its values mean.
 
     Attributes:
-        kind: "values" (one band), "palette", "grey" (three equal bands), "colors", "channels", or "drawn" (layers and
-            shapes, whose values are ours).
+        kind: "values" (one band), "palette", "grey" (three equal bands), "colors", "channels", or "drawn" (layers
+            and shapes, whose values are ours).
         bits: of a band in the file.
         lossy: whether it is a JPEG.
         distinct: number of different values.
         stored: the values, at most 256 of them, ascending; uint32.
         counts: pixels of each; int64.
         palette: the colour 0xRRGGBB of each value; uint32; empty without a palette.
+        inside: pixels of each that equal their four neighbours, which values between two classes hardly ever do;
+            int64; empty where all values are small, as class indices are.
         touching: [N, 3] positions of two values and how often they touch on a grid; uint32.
         isolated: pixels unlike all their neighbours.
     """
@@ -78,6 +81,7 @@ class MaskRecord:
     distinct: int
     stored: bytes
     counts: bytes
+    inside: bytes
     palette: bytes
     touching: bytes
     isolated: int
@@ -91,6 +95,11 @@ class MaskRecord:
     def pixels(self) -> NDArray[np.int64]:
         """[N] pixels of each value."""
         return np.frombuffer(self.counts, dtype=np.int64)
+
+    @property
+    def inner(self) -> NDArray[np.int64]:
+        """[N] pixels of each value that lie inside an area of it; where that was not counted, all of them."""
+        return np.frombuffer(self.inside, dtype=np.int64) if self.inside else self.pixels
 
     @property
     def colors(self) -> NDArray[np.int64]:
@@ -166,6 +175,7 @@ def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
     if distinct > MOST_VALUES:
         most = np.sort(np.argsort(pixels)[-MOST_VALUES:])
         values, pixels = values[most], pixels[most]
+    speckle, inner = surroundings(stored)
     about_mask = MaskRecord(
         kind,
         bits,
@@ -173,12 +183,22 @@ def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
         distinct,
         values.astype(np.uint32).tobytes(),
         pixels.tobytes(),
+        _inside(stored, inner, values).tobytes() if values[-1] > _SMALL_VALUES else b"",
         b"" if palette is None else palette[np.minimum(values, len(palette) - 1)].tobytes(),
         b"" if distinct > MOST_VALUES else neighbours(small, values).tobytes(),
-        isolated(stored),
+        speckle,
     )
     mistyped = "; ".join(f"{path} holds a {kind}" for path in pair.files if (kind := named_otherwise(path)))
     return Record("", "", about_image, about_mask, alignment(picture, small), mistyped)
+
+
+def _inside(stored: NDArray[Any], inner: NDArray[np.bool_], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[N] pixels of each value that lie inside an area of it."""
+    found, pixels = count_values(stored[1:-1, 1:-1][inner])
+    counts = np.zeros(len(values), dtype=np.int64)
+    known = np.isin(found, values)
+    counts[np.searchsorted(values, found[known])] = pixels[known]
+    return counts
 
 
 def _stored(

@@ -1,4 +1,4 @@
-"""Pictures that occur twice, or nearly: within a split they only count double, across splits they make scores lie."""
+"""Pictures that occur twice, or nearly: within a split they count double, across splits they make scores lie."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

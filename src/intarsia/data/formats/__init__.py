@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intarsia.data.formats import folders
+from intarsia.data.formats import folders, ultralytics, voc
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
 
@@ -29,6 +29,12 @@ class Format:
 
 
 FORMATS = {
+    "ultralytics": Format(
+        "a YAML file with `names`, `train` and `val`, and masks or polygons",
+        ultralytics.recognise,
+        ultralytics.open_ultralytics,
+    ),
+    "voc": Format("`JPEGImages/`, `SegmentationClass/`, `ImageSets/Segmentation/`", voc.recognise, voc.open_voc),
     "folders": Format(
         "`images/` + `masks/`, with or without splits; see above", folders.recognise, folders.open_folders
     ),

@@ -132,6 +132,11 @@ def _lone_splits(root: Path, found: Mapping[str, tuple[Path, Path]]) -> list[Pat
     return [folder for folder in lone if folder]
 
 
+def split_of(word: str) -> str:
+    """The split that a folder of this name holds; an empty text where it means none."""
+    return next((split for split, names in SPLIT_FOLDERS.items() if word.lower() in names), "")
+
+
 def sub_folder(folder: Path, names: Sequence[str]) -> Path | None:
     """The sub-folder that has one of `names`; None where there is none.
 
