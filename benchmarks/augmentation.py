@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from intarsia.data.augment import Augment, sample_generator
+from intarsia.data.check.inspection import inspect
 from intarsia.data.dataset import to_tensor
 from intarsia.data.index import open_dataset
 from intarsia.data.pairs import read_pair
@@ -88,11 +89,13 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(sys.argv[1]) if len(sys.argv) > 1 else write_scenes(Path(folder), {"train": PAIRS}, (360, 480))
-        files = open_dataset(root).split("train")[:PAIRS]
+        dataset = open_dataset(root)
+        labels = inspect(dataset).refuse_errors()
+        files = dataset.split("train")[:PAIRS]
         decoding = []
         for _ in range(3):
             started = time.perf_counter()
-            pairs = [read_pair(pair) for pair in files]
+            pairs = [read_pair(pair, labels, bands=3) for pair in files]
             decoding.append((time.perf_counter() - started) * 1000 / len(pairs))
     works = {
         "Albumentations": theirs,

@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -17,7 +18,6 @@ from intarsia.errors import DataError, MachineError
 
 CONTENT = {"images/a.jpg": b"a picture" * 1000, "masks/deep/a.png": b"", "README": "é".encode()}
 PACKINGS = ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"]
-Member = tuple[tarfile.TarInfo | zipfile.ZipInfo, bytes]
 
 
 def packed(path: Path, content: dict[str, bytes]) -> Path:
@@ -115,6 +115,25 @@ def test_names_that_are_refused(folder, packing, name, words):
     refused(packed(folder / f"data.{packing}", {**CONTENT, name: b"evil"}), words)
 
 
+def test_a_name_that_ends_in_the_middle(folder):
+    """Some programs would take a name up to its NUL for the whole."""
+    archive = packed(folder / "data.zip", {"a.png_.exe": b"evil"})
+    archive.write_bytes(archive.read_bytes().replace(b"a.png_.exe", b"a.png\0.exe"))
+    refused(archive, "control characters")
+
+
+def test_a_zip_is_refused_before_anything_is_written(folder, monkeypatch):
+    opened = Path.open
+    archive = packed(folder / "data.zip", {**CONTENT, "../evil": b"evil"})
+
+    def read_only(path: Path, mode: str = "r") -> IO[Any]:
+        assert mode == "rb"
+        return opened(path, mode)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    refused(archive, "leads out of its folder")
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_that_stands_twice(folder):
     with zipfile.ZipFile(folder / "data.zip", "w") as file:
@@ -140,6 +159,12 @@ def test_tar_members_that_are_no_files(folder, kind, words):
         add(file, "before", b"x")
         add(file, "odd", type=kind, linkname="target")
     refused(folder / "data.tar", f"member 'odd' is .*{words}")
+
+
+def test_a_tar_member_with_holes(folder):
+    with tarfile.open(folder / "data.tar", "w", format=tarfile.PAX_FORMAT) as file:
+        add(file, "odd", b"x", pax_headers={"GNU.sparse.map": "0,1", "GNU.sparse.size": "9999999999"})
+    refused(folder / "data.tar", "member 'odd' is .*holes")
 
 
 @pytest.mark.parametrize(("kind", "words"), [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "a device or pipe")])
@@ -182,7 +207,13 @@ def test_a_bomb_of_members_that_share_their_bytes(folder):
     entries = [data[index:end].replace(b"a000", b"a%03d" % number) for number in range(200)]
     counts = struct.pack("<HHII", len(entries), len(entries), sum(map(len, entries)), index)
     archive.write_bytes(data[:index] + b"".join(entries) + data[end : end + 8] + counts + b"\0\0")
-    refused(archive, "unpacks to more than")
+    refused(archive, "unpacks to more than|Overlapped")  # which Python itself refuses from 3.12.3 on
+
+
+def test_a_bomb_behind_the_end(folder):
+    with gzip.open(folder / "data.tar.gz", "wb") as file:
+        file.write(packed(folder / "data.tar", {"a": b"x"}).read_bytes() + bytes(20_000_000))
+    refused(folder / "data.tar.gz", "unpacks to more than")
 
 
 def test_a_header_that_wants_all_memory(folder):

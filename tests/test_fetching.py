@@ -27,7 +27,7 @@ Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Gives the answers of a path one after the other, the last one for ever; notes (path, Range) of each request."""
+    """Gives the answers of a path in turn, the last one for ever; notes (path, Range) of each request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -235,6 +235,14 @@ def test_another_range_than_the_one_asked_for_is_not_appended(server, data, out)
     assert names(out) == [SOURCE_FILE, "images"]
 
 
+def test_a_whole_file_is_not_asked_for_again(server, data, out):
+    out.mkdir()
+    (out / "a.tar.part").write_bytes(data)  # ended before it was proved and renamed
+    fetch(source_of(offered(server, "a.tar", data)), out)
+    assert server.asked == []
+    assert names(out) == [SOURCE_FILE, "images"]
+
+
 def test_a_partial_file_of_something_else(server, data, out):
     out.mkdir()
     (out / "a.tar.part").write_bytes(b"x" * (len(data) + 5))  # too long: begun anew at once
@@ -243,7 +251,7 @@ def test_a_partial_file_of_something_else(server, data, out):
     other.mkdir()
     (other / "b.tar.part").write_bytes(b"x" * 50)  # noticed by its sum
     archive = offered(server, "b.tar", data)
-    with pytest.raises(DataError, match="It was removed. Run again"):
+    with pytest.raises(DataError, match=r"It was removed\. Run again"):
         fetch(source_of(archive), other)
     fetch(source_of(archive), other)
     third = out.with_name("third")

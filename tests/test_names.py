@@ -82,7 +82,7 @@ def test_what_is_accepted_stays_below_its_folder(name):
 def test_names_that_some_system_takes_for_one(first, second):
     taken = TakenNames()
     taken.add(PurePosixPath(first))
-    with pytest.raises(DataError, match="is there already|which is a file"):
+    with pytest.raises(DataError, match=r"is there already|which is a file"):
         taken.add(PurePosixPath(second))
 
 

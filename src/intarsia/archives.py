@@ -115,10 +115,10 @@ def _members(file: BufferedReader, most: int, most_members: int) -> Iterator[tup
     with _reading(archive):
         start = file.peek(6)
         if start.startswith(_ZIP_STARTS):
-            yield from list(_checked(_zip_members(file, archive, most), archive, most_members))
+            yield from list(_checked(_zip_members(file, archive), archive, most_members))
         else:
             unpackers = [unpacker for magic, unpacker in _UNPACKERS.items() if start.startswith(magic)]
-            stream = _Forward(unpackers[0](file) if unpackers else file, archive, most)
+            stream = _Bounded(unpackers[0](file) if unpackers else file, archive, most)
             yield from _checked(_tar_members(stream, archive), archive, most_members)
 
 
@@ -141,10 +141,8 @@ def _checked(
         yield path, member
 
 
-def _zip_members(file: BufferedReader, archive: Path, most: int) -> Iterator[_Member]:
+def _zip_members(file: BufferedReader, archive: Path) -> Iterator[_Member]:
     archived = zipfile.ZipFile(file)
-    if sum(info.file_size for info in archived.infolist()) > most:
-        raise _too_much(archive, most)
     for info in archived.infolist():
         name = info.orig_filename  # as it stands in the file; `filename` is already mended for this system
         kind = stat.S_IFMT(info.external_attr >> 16)
@@ -155,7 +153,7 @@ def _zip_members(file: BufferedReader, archive: Path, most: int) -> Iterator[_Me
         yield _Member(name, name.endswith("/"), partial(_pieces, partial(archived.open, info), archive))
 
 
-def _tar_members(stream: "_Forward", archive: Path) -> Iterator[_Member]:
+def _tar_members(stream: "_Bounded", archive: Path) -> Iterator[_Member]:
     with tarfile.TarFile(fileobj=stream, encoding="utf-8") as archived:
         while info := archived.next():
             if info.issym() or info.islnk():
@@ -182,8 +180,8 @@ def _pieces(opened: Callable[[], IO[bytes] | None], archive: Path) -> Iterator[b
                 yield piece
 
 
-class _Forward(BufferedIOBase):
-    """The bytes of a tar, read in one direction and in bounded pieces, whatever its headers ask for."""
+class _Bounded(BufferedIOBase):
+    """The bytes of a tar, in pieces of bounded size whatever its headers ask for, and not too many of them."""
 
     def __init__(self, file: BufferedIOBase, archive: Path, most: int) -> None:
         self._file = file
@@ -195,9 +193,7 @@ class _Forward(BufferedIOBase):
         return self._file.tell()
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        if whence != os.SEEK_SET or not 0 <= position - self.tell() <= _PIECE:
-            raise tarfile.ReadError("a header points elsewhere")
-        return self._file.seek(position)
+        return self._file.seek(position, whence)
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or not 0 <= size <= _PIECE:

@@ -82,7 +82,7 @@ def convert(
             written[split] += 1
         progress(done, before + len(pairs))
     if not written:
-        raise DataError(f"{dataset.root}: no pair can be converted: {listing((why for _, why in failed), 3)}")
+        raise DataError(f"{dataset.root}: none of {len(pairs)} pairs can be converted. {failed[0][1]}")
     write_whole(dst / DATASET_FILE, _dataset_file(labels).encode(errors="replace"))
     return Conversion(dst, dict(written), tuple(failed))
 

@@ -97,7 +97,7 @@ def _continue(url: str, archive: Archive, part: Path, report: Callable[[int], No
                     file.flush()
                 done += len(piece)
                 report(done)
-        if length is None and response.read(1):
+        if response.read(1):
             part.unlink()
             raise _another_size(url, f"more than {archive.size:,}", archive)
 

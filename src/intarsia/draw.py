@@ -20,6 +20,8 @@ from intarsia.labels import Color, Labels
 Picture = NDArray[np.uint8]
 
 IGNORED_COLOR: Color = (236, 236, 236)
+BORDER_COLOR: Color = (255, 232, 64)
+MARK_COLOR: Color = (214, 0, 110)
 _PAPER: Color = (255, 255, 255)
 _INK: Color = (38, 42, 48)
 _GAP = 8
@@ -52,6 +54,26 @@ def overlay(image: NDArray[Any], mask: NDArray[Any], labels: Labels, opacity: fl
     tinted = cv2.addWeighted(base, 1 - opacity, color_mask(mask, labels), opacity, 0)
     tinted[mask == labels.ignore_index] = base[mask == labels.ignore_index]
     return tinted.astype(np.uint8)
+
+
+def outlined(image: NDArray[Any], mask: NDArray[Any]) -> Picture:
+    """The image with the borders between a mask's regions drawn over it: bright, with a dark rim."""
+    border = np.zeros(mask.shape, dtype=np.uint8)
+    border[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    border[1:] |= mask[1:] != mask[:-1]
+    drawn = rgb(image).copy()
+    rim = cv2.dilate(border, np.ones((3, 3), np.uint8)) > 0
+    drawn[rim] //= 2
+    drawn[border > 0] = BORDER_COLOR
+    return drawn
+
+
+def marked(image: NDArray[Any], chosen: NDArray[np.bool_]) -> Picture:
+    """The image faded to grey, with the chosen pixels [H, W] in a glaring colour, a little enlarged."""
+    grey = cv2.cvtColor(rgb(image), cv2.COLOR_RGB2GRAY)
+    drawn = np.repeat((grey // 2 + 96)[:, :, None], 3, axis=2)
+    drawn[cv2.dilate(chosen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = MARK_COLOR
+    return drawn
 
 
 def triptych(image: NDArray[Any], mask: NDArray[Any], labels: Labels, side: int = 640) -> Picture:

@@ -51,6 +51,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 mask`, `1,200 masks`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def listing(items: Iterable[object], most: int = 5) -> str:
     """The first few items, comma-separated, and how many more there are."""
     texts = [str(item) for item in items]

@@ -23,7 +23,7 @@ STORED_VALUES = 1 << 16  # masks hold 8 or 16 bits
 STORED_COLORS = 1 << 24  # or 3 bands of 8: the value of a colour is 0xRRGGBB
 _UNKNOWN = 65534  # in the look-up table: nobody said what this value means
 _COUNTED_BY_OPENCV = 1 << 24  # pixels: its histograms are floats, which count exactly up to here
-_SNAPPED_AT_ONCE = 1 << 16  # colours whose distances are held in memory together
+_SNAPPED_AT_ONCE = 1 << 12  # colours whose distances are held in memory together
 
 Color = tuple[int, int, int]
 Encoding = Literal["values", "colors", "channels", "objects"]
@@ -122,7 +122,7 @@ class Labels:
         return f"#{value:06x}" if self.encoding == "colors" else str(value)
 
     def classes_of(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        """[N] class index of each of N stored values; the ignore index where ignored, -1 where without a meaning."""
+        """[N] class index of each of N stored values; the ignore index where ignored, -1 without a meaning."""
         classes: NDArray[np.int64] = self._class_of[values].astype(np.int64)
         classes[classes == _UNKNOWN] = -1
         if self.snap and (classes < 0).any():
@@ -219,7 +219,7 @@ def listing_of_counts(unknown: Mapping[str, int], most: int = 5) -> str:
 
 
 def count_values(stored: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct values [N] of an array of any shape and unsigned dtype, ascending, and the pixels [N] of each."""
+    """Distinct values [N] of an array of any shape and unsigned dtype, ascending, and the pixels [N] of each."""
     if stored.dtype == np.uint8 and stored.ndim == 2 and stored.size < _COUNTED_BY_OPENCV:
         pixels = cv2.calcHist([np.ascontiguousarray(stored)], [0], None, [256], [0, 256]).ravel().astype(np.int64)
         values = np.flatnonzero(pixels)

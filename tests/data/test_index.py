@@ -37,6 +37,10 @@ LAYOUTS = {
         "val": [("valid/imgs/a.jpg", "valid/labels/a.tif")],
     },
     "camvid": {split: [(f"{split}/0001.png", f"{split}annot/0001.png")] for split in ("train", "val", "test")},
+    "carvana": {
+        "train": [("train/a.jpg", "train_masks/a_mask.gif")],
+        "val": [("val/a.jpg", "val_labels/a.png")],
+    },
     "other names": {
         "train": [("image/training/a.tif", "annotations/training/a.png")],
         "val": [("image/validation/a.tif", "annotations/validation/a.png")],

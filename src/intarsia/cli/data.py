@@ -40,7 +40,8 @@ def convert(
     typer.echo(f"dataset: {conversion.folder} (pairs: {parts})")
     if conversion.failed:
         reasons = "\n".join(reason for _, reason in conversion.failed)
-        raise DataError(f"{len(conversion.failed)} pairs could not be converted and were left out:\n{reasons}")
+        total = len(conversion.failed) + sum(conversion.written.values())
+        raise DataError(f"{len(conversion.failed)} of {total} pairs could not be converted:\n{reasons}")
 
 
 def _say(text: str) -> None:

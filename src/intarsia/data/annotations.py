@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from intarsia.data.pairs import Stray
@@ -37,6 +37,16 @@ def _number_or_text(value: object) -> object:
 
 Id = Annotated[int | str, PlainValidator(_number_or_text)]
 """By which entries refer to each other."""
+
+
+def _name(text: str) -> str:
+    if not text.strip() or any(0xD800 <= ord(letter) < 0xE000 for letter in text):
+        raise PydanticCustomError("name", "Input should be a name")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""Of a class or a file: not blank, and without halves of letters, which JSON can hold but nothing can print."""
 _Entry = TypeVar("_Entry", bound=Entry)
 
 

@@ -127,7 +127,7 @@ def batches(pairs: TrainingPairs, batch: int, start: int, workers: int, pin: boo
     except DataError as error:
         error.__traceback__ = None  # it holds the loader: left to the garbage collector, its workers take 5 s each
         # A worker's error comes with its whole traceback as the message.
-        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+        raise DataError(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
 
 
 def _leave_stopping_to_the_parent(worker: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from intarsia.data.datasetfile import DatasetFile, read_dataset_file
 from intarsia.data.formats import open_format
 from intarsia.data.formats.folders import open_named
-from intarsia.data.pairs import Dataset, Mend, Pair
+from intarsia.data.pairs import SPLITS, Dataset, Mend, Pair
 from intarsia.errors import DataError
 
 DATASET_FILE = "dataset.toml"
@@ -89,11 +89,16 @@ def _open_declared(folder: Path, declared: DatasetFile) -> Dataset:
 def _without(dataset: Dataset, excluded: Sequence[str]) -> Dataset:
     """Leaves out the pairs that are named as SPLIT/NAME or NAME."""
     names = set(excluded)
+    bare = {name.removeprefix(f"{split}/") for name in names for split in SPLITS} | names
     kept = {
         split: tuple(pair for pair in pairs if pair.name not in names and f"{split}/{pair.name}" not in names)
         for split, pairs in dataset.splits.items()
     }
-    return replace(dataset, splits={split: pairs for split, pairs in kept.items() if pairs})
+    return replace(
+        dataset,
+        splits={split: pairs for split, pairs in kept.items() if pairs},
+        strays=tuple(stray for stray in dataset.strays if not (stray.pair and stray.pair in bare)),
+    )
 
 
 def _with_mends(dataset: Dataset, mends: tuple[Mend, ...]) -> Dataset:

@@ -1,11 +1,10 @@
 """Finding files below folders, and pairing images with masks by their names.
 
-Whatever is no ordinary file is never opened, and is named: broken links, pipes, circles of links, what file managers
-leave behind.
+Whatever is no ordinary file is never opened, and is named: broken links, pipes, circles of links, what file
+managers leave behind.
 """
 
 import os
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +32,10 @@ class Listing:
 
 
 def list_files(folder: Path, suffixes: Collection[str]) -> Listing:
-    """All files below `folder` that have one of `suffixes` (upper case too). Links are followed, but never twice."""
+    """All files below `folder` with one of `suffixes` (upper case too). Links are followed, but in no circle."""
     files: list[str] = []
     odd: dict[str, list[Path]] = {}
-    for relative, kind in _walk(str(folder), "", set()):
+    for relative, kind in _walk(str(folder), "", _above(folder)):
         if kind:
             odd.setdefault(kind, []).append(folder / relative)
         elif os.path.splitext(relative)[1].lower() in suffixes:  # noqa: PTH122 - a Path for each takes seconds
@@ -45,16 +44,21 @@ def list_files(folder: Path, suffixes: Collection[str]) -> Listing:
     return Listing(folder, tuple(sorted(files)), strays)
 
 
-def _walk(folder: str, below: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+def _above(folder: Path) -> frozenset[tuple[int, int]]:
+    """The folders that hold `folder`: a link to one of them leads in a circle."""
+    return frozenset((status.st_dev, status.st_ino) for status in map(os.stat, folder.resolve().parents))
+
+
+def _walk(folder: str, below: str, entered: frozenset[tuple[int, int]]) -> Iterator[tuple[str, str]]:
     """(path below the first folder, "") for each file, or with the finding that it becomes."""
     try:
-        status = os.stat(folder)
+        status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in entered:
             yield below.rstrip("/"), "link-circle"
             return
         entered = entered | {(status.st_dev, status.st_ino)}
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
+    except OSError:
         yield below.rstrip("/"), "unreadable"
         return
     for entry in entries:
@@ -62,23 +66,36 @@ def _walk(folder: str, below: str, entered: set[tuple[int, int]]) -> Iterator[tu
         if entry.name.startswith(".") or entry.name.lower() in _LEFT_BEHIND:
             if entry.name.startswith("._") or entry.name == ".DS_Store" or entry.name.lower() in _LEFT_BEHIND:
                 yield relative, "junk"
-        elif entry.is_dir():
+        elif (kind := _kind(entry)) == "folder":
             yield from _walk(entry.path, relative + "/", entered)
-        elif entry.is_file():
-            yield relative, ""
         else:
-            yield relative, "not-a-file" if _exists(entry.path) else "broken-link"
+            yield relative, "" if kind == "file" else kind
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """`folder`, `file`, or the finding that anything else becomes; links are followed."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        entry.stat()  # fails where a link leads nowhere
+    except PermissionError:
+        return "unreadable"
+    except OSError:
+        return "broken-link"
+    return "not-a-file"
 
 
 def folders_in(folder: Path) -> tuple[str, ...]:
     """Names of the folders in a folder, sorted, without hidden ones; none where it cannot be looked into."""
-    return tuple(sorted(entry.name for entry in _entries(folder) if entry.is_dir()))
+    return tuple(sorted(entry.name for entry in _entries(folder) if _kind(entry) == "folder"))
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> tuple[str, ...]:
     """Names of the files in a folder that have one of `suffixes`, sorted, without hidden ones; as `folders_in`."""
     with_suffix = (entry for entry in _entries(folder) if Path(entry.name).suffix.lower() in suffixes)
-    return tuple(sorted(entry.name for entry in with_suffix if entry.is_file()))
+    return tuple(sorted(entry.name for entry in with_suffix if _kind(entry) == "file"))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -93,13 +110,6 @@ def _is_left_behind(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LEFT_BEHIND
 
 
-def _exists(path: str) -> bool:
-    try:
-        return bool(stat.S_IFMT(os.stat(path).st_mode))
-    except OSError:
-        return False
-
-
 @dataclass
 class Pairing:
     """Pairs found so far, and the files that have no partner, or too many."""
@@ -107,31 +117,31 @@ class Pairing:
     pairs: list[Pair] = field(default_factory=list)
     strays: list[Stray] = field(default_factory=list)
 
-    def stray(self, finding: str, paths: Iterable[Path], about: str = "") -> None:
+    def stray(self, finding: str, paths: Iterable[Path], about: str = "", pair: str = "") -> None:
         """Notes files that belong to no pair."""
         if paths := tuple(paths):
-            self.strays.append(Stray(finding, paths, about))
+            self.strays.append(Stray(finding, paths, about, pair))
 
 
-def pair_folders(image_folder: Path, mask_folder: Path) -> Pairing:
+def pair_folders(image_folder: Path, mask_folder: Path, endings: Sequence[str] = MASK_ENDINGS) -> Pairing:
     """Pairs the files of two folders by their path below them without suffix; one folder for both may do.
 
-    A mask may have one of `MASK_ENDINGS` after the image's name, and must in a folder that holds the images too.
+    A mask may have one of `endings` after the image's name, and must in a folder that holds the images too.
     """
     images = list_files(image_folder, IMAGE_SUFFIXES)
     masks = images if image_folder == mask_folder else list_files(mask_folder, MASK_SUFFIXES)
     image_files, mask_files = images.files, masks.files
     if image_folder == mask_folder:
         masks_too = list_files(mask_folder, MASK_SUFFIXES).files
-        image_files = tuple(file for file in images.files if not mask_ending(without_suffix(file)))
-        mask_files = tuple(file for file in masks_too if mask_ending(without_suffix(file)))
+        image_files = tuple(file for file in images.files if not mask_ending(without_suffix(file), endings))
+        mask_files = tuple(file for file in masks_too if mask_ending(without_suffix(file), endings))
     result = Pairing(strays=list(images.strays))
     if masks is not images:
         result.strays += masks.strays
     image_of = by_name(image_files)
     mask_of: dict[str, list[str]] = {}
     for name, files in by_name(mask_files).items():
-        ending = mask_ending(name)
+        ending = mask_ending(name, endings)
         own = name if name in image_of or not ending else name[: -len(ending)]
         mask_of.setdefault(own, []).extend(files)
     match(image_folder, image_of, mask_folder, mask_of, result)
@@ -156,7 +166,7 @@ def match(
             alone += images + masks
         else:
             kind = "images" if len(images) > 1 else "masks"
-            result.stray("ambiguous", images if len(images) > 1 else masks, f"two {kind} of one name")
+            result.stray("ambiguous", images if len(images) > 1 else masks, f"two {kind} of one name", name)
     result.stray("unpaired", alone)
 
 
@@ -186,6 +196,6 @@ def without_suffix(file: str) -> str:
     return file[: file.rindex(".")]
 
 
-def mask_ending(name: str) -> str:
-    """The one of `MASK_ENDINGS` that a name without suffix has, or an empty text."""
-    return next((ending for ending in MASK_ENDINGS if name.lower().endswith(ending)), "")
+def mask_ending(name: str, endings: Sequence[str] = MASK_ENDINGS) -> str:
+    """The one of `endings` that a name without suffix has, upper or lower case, or an empty text."""
+    return next((ending for ending in endings if name.lower().endswith(ending.lower())), "")

@@ -52,11 +52,13 @@ class Stray:
         finding: the id of the finding that it becomes; see `data.check.findings`.
         paths: the files or folders.
         about: what is the matter, where the finding's own words do not say it all.
+        pair: the name that the pair would have; a dataset file may exclude it, and the matter is settled.
     """
 
     finding: str
     paths: tuple[Path, ...]
     about: str = ""
+    pair: str = ""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
 class Undecodable(DataError):
     """A file that cannot be decoded; `finding` is what `intarsia check` calls it."""
 
-    def __init__(self, message: str, finding: str) -> None:
+    def __init__(self, message: str, finding: str = "undecodable") -> None:
         super().__init__(message)
         self.finding = finding
 
@@ -126,7 +126,7 @@ def decode_mask(path: str | Path) -> MaskPixels:
     with _decoding(path):
         if _needs_tifffile(path, bands=(1, 3)):
             return _decode_tiff_mask(path)
-        with Image.open(path, formats=_MASK_FORMATS) as file:
+        with _opened(path, _MASK_FORMATS) as file:
             _refuse_frames(file, path)
             lossy = file.format in ("JPEG", "MPO")
             png_bits = _png_bit_depth(path) if file.format == "PNG" else 0
@@ -240,11 +240,15 @@ def _decoding(path: Path) -> Iterator[None]:
                 f"{path}: {reason.rstrip('.')}. Install it with `pip install intarsia[codecs]`, or save the file "
                 "uncompressed."
             ) from None
-        truncated = "truncated" in reason.lower()
-        what = "is truncated" if truncated else "is damaged and cannot be decoded"
-        raise Undecodable(
-            f"{path}: {what}: {reason.rstrip('.')}.", "truncated" if truncated else "damaged"
-        ) from None
+        what = f"{path}: is damaged and cannot be decoded: {reason.rstrip('.')}."
+        raise Undecodable(what, "truncated" if "truncated" in reason.lower() else "damaged") from None
+
+
+@contextmanager
+def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """As a stream: given a path, Pillow 13 scrambles uncompressed one-band TIFFs that are turned by a quarter."""
+    with path.open("rb") as stream, Image.open(stream, formats=formats) as file:
+        yield file
 
 
 def _what_it_is(path: Path) -> str:
@@ -286,9 +290,13 @@ def orientation(path: Path) -> int:
     Raises:
         DataError: no picture.
     """
-    with _decoding(path), Image.open(path, formats=_MASK_FORMATS) as file:
-        turn = int(file.getexif().get(ExifTags.Base.Orientation, 1))
-        return turn if turn in _TURNS else 1
+    with _decoding(path):
+        if _needs_tifffile(path):
+            with tifffile.TiffFile(path) as tiff:
+                return _turn_of(tiff)
+        with _opened(path, _MASK_FORMATS) as file:
+            turn = file.getexif().get(ExifTags.Base.Orientation, 1)
+    return turn if turn in _TURNS else 1
 
 
 def turned_upright(array: NDArray[Any], turn: int) -> NDArray[Any]:
@@ -301,7 +309,7 @@ def turned_upright(array: NDArray[Any], turn: int) -> NDArray[Any]:
 
 
 def _read_with_pillow(path: Path) -> NDArray[Any]:
-    with Image.open(path, formats=_IMAGE_FORMATS) as file:
+    with _opened(path, _IMAGE_FORMATS) as file:
         _refuse_frames(file, path)
         if file.format == "PNG" and file.mode not in _GREY_MODES and _png_bit_depth(path) == 16:
             raise DataError(
@@ -328,7 +336,7 @@ def _png_bit_depth(path: Path) -> int:
 
 
 def _needs_tifffile(path: Path, bands: tuple[int, ...] = (1, 3, 4)) -> bool:
-    """Whether `path` is a TIFF with other than 1-bit or 8-bit pixels of so many `bands`."""
+    """Whether `path` is a TIFF with other than 1-bit or 8-bit pixels of so many `bands`, grey or in colours."""
     with path.open("rb") as file:
         if file.read(4) not in _TIFF_STARTS:
             return False
@@ -338,7 +346,8 @@ def _needs_tifffile(path: Path, bands: tuple[int, ...] = (1, 3, 4)) -> bool:
             size = f"{page.imagelength}x{page.imagewidth}"
             raise Undecodable(f"{path}: a picture of {size}: at most {MOST_PIXELS:,} pixels are read.", "too-large")
         plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel in bands
-        return not plain or page.extrasamples == (0,)
+        several_greys = page.samplesperpixel > 1 and page.photometric in (0, 1)
+        return not plain or several_greys or page.extrasamples == (0,)
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
@@ -355,6 +364,7 @@ def _tiff_array(path: Path) -> NDArray[Any]:
         series = tiff.series[0]
         array, axes = series.asarray(), series.axes
         has_alpha = tiff.pages.first.extrasamples[-1:] in [(kind,) for kind in _ALPHA]
+        turn = _turn_of(tiff)
     if array.ndim == 2:
         array = array[:, :, None]
     elif array.ndim == 3:
@@ -366,7 +376,12 @@ def _tiff_array(path: Path) -> NDArray[Any]:
         raise DataError(
             f"{path}: an array of {array.ndim} dimensions ({axes}): a picture has height, width, bands."
         )
-    return np.ascontiguousarray(array)
+    return turned_upright(array, turn)
+
+
+def _turn_of(tiff: tifffile.TiffFile) -> int:
+    turn = tiff.pages.first.tags.valueof(ExifTags.Base.Orientation, default=1)
+    return turn if turn in _TURNS else 1
 
 
 def _with_bands(image: NDArray[Any], bands: int | None, path: Path) -> NDArray[Any]:

@@ -154,8 +154,8 @@ def ring(points: Sequence[Any]) -> NDArray[np.float64]:
 
 def area(points: NDArray[np.float64]) -> float:
     """Of a ring [N, 2], in pixels (shoelace formula)."""
-    (x, y), (next_x, next_y) = points.T, np.roll(points, -1, axis=0).T
-    return abs(float((x * next_y - next_x * y).sum())) / 2
+    x, y = points.T
+    return abs(float(x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1])) / 2
 
 
 def rectangle(corners: NDArray[np.float64], degrees: float = 0) -> NDArray[np.float64]:
@@ -178,7 +178,7 @@ def _turned(points: NDArray[np.float64], centre: NDArray[np.float64], degrees: f
     return np.asarray(centre + (points - centre) @ np.array([[cosine, sine], [-sine, cosine]]))
 
 
-def run_lengths(counts: Sequence[Any], size: tuple[int, int]) -> NDArray[np.int64]:
+def run_lengths(counts: object, size: tuple[int, int]) -> NDArray[np.int64]:
     """[N] run lengths that fill a box of `size` (height, width).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Every layout, written from the same tiny scenes: four pictures `a` to `d` of 6x8, masks of the classes 0, 1, 2."""
+"""Every layout, written from the same tiny scenes: pictures `a` to `d` of 6x8, masks of the classes 0, 1, 2."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +8,14 @@ from PIL import Image
 
 from intarsia.data.pairs import Dataset
 from intarsia.data.palettes import PALETTES
+from intarsia.labels import Color
 
 HEIGHT, WIDTH = 6, 8
 NAMES = "abcd"
 COLORS = {"ground": (0, 0, 0), "road": (128, 64, 128), "car": (0, 0, 142)}
+CAMVID_COLORS = {"Void": (0, 0, 0), "Road": (128, 64, 128), "Car": (64, 0, 128)}
+CAMVID_NAMES = {"a": "0001TP_006690", "b": "0006R0_f00930", "c": "0016E5_00390", "d": "Seq05VD_f00000"}
+PET_NAMES = {"a": "Abyssinian_1", "b": "beagle_12", "c": "Bengal_3", "d": "pug_45"}
 VOC_NAMES = {"a": "2007_000032", "b": "2008_000123", "c": "2011_002345", "d": "2007_000039"}
 
 
@@ -23,6 +27,10 @@ def scene(name: str) -> tuple[np.ndarray, np.ndarray]:
     mask[3:5, number + 1 : number + 4] = 2
     image = np.stack([mask * 60 + 20 * band + number for band in range(3)], axis=2)
     return image.astype(np.uint8), mask
+
+
+def in_colors(mask: np.ndarray, colors: Mapping[str, Color]) -> np.ndarray:
+    return np.array(list(colors.values()), dtype=np.uint8)[mask]
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -97,11 +105,50 @@ def write_cvat_masks(root: Path) -> None:
     for name in NAMES:
         image, mask = scene(name)
         save(root / f"JPEGImages/my {name}.jpg", image)
-        save(root / f"SegmentationClass/my {name}.png", np.array(list(COLORS.values()), np.uint8)[mask])
+        save(root / f"SegmentationClass/my {name}.png", in_colors(mask, COLORS))
         save(root / f"SegmentationObject/my {name}.png", image)
     lines = [f"{name}:{','.join(map(str, color))}::" for name, color in COLORS.items()]
     write(root / "labelmap.txt", "# label:color_rgb:parts:actions\n" + "\n".join(lines) + "\n")
     write(root / "ImageSets/Segmentation/default.txt", "".join(f"my {name}\n" for name in NAMES))
+
+
+def write_camvid(root: Path) -> None:
+    for name, own in CAMVID_NAMES.items():
+        image, mask = scene(name)
+        save(root / f"701_StillsRaw_full/{own}.png", image)
+        save(root / f"LabeledApproved_full/{own}_L.png", in_colors(mask, CAMVID_COLORS))
+
+
+def write_kaggle(root: Path) -> None:
+    for split, of in {"train": "ab", "val": "c", "test": "d"}.items():
+        for name in of:
+            image, mask = scene(name)
+            save(root / f"{split}/{CAMVID_NAMES[name]}.png", image)
+            save(root / f"{split}_labels/{CAMVID_NAMES[name]}_L.png", in_colors(mask, CAMVID_COLORS))
+    rows = [f"{name},{','.join(map(str, color))}\n" for name, color in CAMVID_COLORS.items()]
+    write(root / "class_dict.csv", "name,r,g,b\n" + "".join(rows))
+
+
+def write_segnet(root: Path) -> None:
+    for split, of in {"train": "ab", "val": "c", "test": "d"}.items():
+        for name in of:
+            image, mask = scene(name)
+            save(root / f"{split}/{CAMVID_NAMES[name]}.png", image)
+            mask[0] = 11
+            save(root / f"{split}annot/{CAMVID_NAMES[name]}.png", mask)
+
+
+def write_pet(root: Path) -> None:
+    """Values 1 (the pet), 2 (around it) and 3 (its border), and what the archive holds beside them."""
+    for name, own in PET_NAMES.items():
+        image, mask = scene(name)
+        save(root / f"images/{own}.jpg", image)
+        save(root / f"annotations/trimaps/{own}.png", np.array([2, 3, 1], dtype=np.uint8)[mask])
+        write(root / f"annotations/trimaps/._{own}.png")
+    write(root / "images/Abyssinian_100.mat")
+    for split, of in {"trainval": "abc", "test": "d"}.items():
+        write(root / f"annotations/{split}.txt", "".join(f"{PET_NAMES[name]} 1 1 1\n" for name in of))
+    write(root / "annotations/list.txt", "#Image CLASS-ID SPECIES BREED ID\nAbyssinian_1 1 1 1\n")
 
 
 SAMPLES = {
@@ -109,6 +156,10 @@ SAMPLES = {
     "ultralytics, masks": ("ultralytics", write_ultralytics),
     "ultralytics, polygons": ("ultralytics", write_polygons),
     "voc": ("voc", write_voc),
+    "camvid, original": ("camvid", write_camvid),
+    "camvid, Kaggle's": ("camvid", write_kaggle),
+    "camvid, SegNet's": ("camvid", write_segnet),
+    "pet": ("pet", write_pet),
     "voc, of CVAT": ("voc", write_cvat_masks),
 }
 """{what: (the format that must recognise it, its writer)}"""

@@ -10,7 +10,7 @@ from intarsia.data.check.findings import Finding, first_files
 from intarsia.data.check.looks import Look
 from intarsia.data.check.records import MaskRecord
 from intarsia.data.sources import path_of
-from intarsia.errors import listing
+from intarsia.errors import counted, listing
 from intarsia.labels import Labels, listing_of_counts
 
 _RARE = 1e-3  # share of the pixels
@@ -92,7 +92,7 @@ def mixed(looks: Sequence[Look], labels: Labels, name: Name) -> Iterator[Finding
         )
         yield Finding(
             "mixed-encodings",
-            f"{len(odd)} masks are not {wanted}, as expected: {listing(path_of(look.pair.mask) for look in odd)}",
+            f"{counted(len(odd), 'mask')} without {wanted}: {listing(path_of(look.pair.mask) for look in odd)}",
             count=len(odd),
             files=first_files([path_of(look.pair.mask) for look in odd]),
             pairs=tuple(map(name, odd)),
@@ -112,7 +112,7 @@ def unknown_values(table: Table, name: Name) -> Iterator[Finding]:
         counts = {table.labels.written(int(table.value[row])): int(table.pixels[row]) for row in own}
         lines.append(f"{path_of(table.looks[mask].pair.mask)}: value {listing_of_counts(counts)}")
     values = np.unique(table.value[rows])
-    holds = f"{len(masks)} masks hold" if len(masks) > 1 else "1 mask holds"
+    holds = f"{counted(len(masks), 'mask')} {'hold' if len(masks) > 1 else 'holds'}"
     more = f"\nand {len(masks) - 10} more masks" if len(masks) > 10 else ""
     few = len(masks) <= max(1, _FEW * len(table.looks))
     names = tuple(name(table.looks[mask]) for mask in masks)
@@ -262,7 +262,7 @@ def _masks(finding: str, what: str, looks: Sequence[Look], name: Name, *, leave_
     verb = what if len(looks) > 1 else what.replace("are ", "is ").replace("hold ", "holds ")
     return Finding(
         finding,
-        f"{len(looks)} mask{'s' * (len(looks) != 1)} {verb}: {listing(paths, 3)}",
+        f"{counted(len(looks), 'mask')} {verb}: {listing(paths, 3)}",
         count=len(looks),
         files=first_files(paths),
         pairs=names,

@@ -7,7 +7,7 @@ from intarsia.data.check.findings import KINDS, Finding, first_files
 from intarsia.data.check.looks import Look
 from intarsia.data.check.records import ImageRecord
 from intarsia.data.pairs import Dataset, Stray
-from intarsia.errors import listing
+from intarsia.errors import counted, listing
 
 _SETTINGS = {"size-exif": ('mend = ["exif"]',), "size-scaled": ('mend = ["resize"]',)}
 
@@ -21,7 +21,10 @@ def strays(dataset: Dataset) -> Iterator[Finding]:
         paths = [path for stray in found for path in stray.paths]
         about = "; ".join(dict.fromkeys(stray.about for stray in found if stray.about))
         what = about or KINDS[finding].what
-        yield Finding(finding, f"{what}: {listing(paths)}", count=len(paths), files=first_files(paths))
+        names = tuple(stray.pair for stray in found if stray.pair)
+        yield Finding(
+            finding, f"{what}: {listing(paths)}", count=len(paths), files=first_files(paths), exclude=names
+        )
 
 
 def troubles(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:
@@ -64,7 +67,7 @@ def odd_ones(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Fin
     if constant:
         yield Finding(
             "constant-image",
-            f"{_number(constant, 'image')} of one single colour: {listing(look.pair.image for look in constant)}",
+            f"{counted(len(constant), 'image')} of one single colour: {listing(look.pair.image for look in constant)}",
             count=len(constant),
             files=first_files([look.pair.image for look in constant]),
             pairs=tuple(map(name, constant)),
@@ -88,7 +91,3 @@ def _odd(
         pairs=tuple(name(look) for look, _ in odd),
         exclude=tuple(name(look) for look, _ in odd),
     )
-
-
-def _number(items: Sequence[object], noun: str) -> str:
-    return f"{len(items)} {noun}{'s' * (len(items) != 1)}"

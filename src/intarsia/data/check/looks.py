@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from intarsia._version import __version__
 from intarsia.data.cache import cache_folder
-from intarsia.data.check.records import Record, look_at
+from intarsia.data.check.features import Alignment
+from intarsia.data.check.records import ImageRecord, MaskRecord, Record, look_at
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.errors import MachineError
 from intarsia.files import make_folder, write_whole
@@ -24,7 +25,6 @@ from intarsia.labels import Encoding
 
 Progress = Callable[[int, int], None]
 
-_SCHEME = 1  # of the index file; raise it whenever a record means something else
 _MOST_THREADS = 8  # each holds a decoded picture
 _AHEAD = 4  # pairs that wait for each thread
 
@@ -122,4 +122,6 @@ def _write_index(path: Path, stamps: Sequence[str], looks: Sequence[Look], known
 
 
 def _made_by() -> str:
-    return f"intarsia {__version__}, scheme {_SCHEME}"
+    """What wrote an index file: another version, or another kind of record, and all files are read again."""
+    parts = (Record, ImageRecord, MaskRecord, Alignment)
+    return f"intarsia {__version__}: " + " ".join(field.name for part in parts for field in fields(part))

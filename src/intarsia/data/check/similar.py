@@ -10,7 +10,7 @@ from intarsia.data.check.features import THUMB, difference_hash
 from intarsia.data.check.findings import Finding
 from intarsia.data.check.looks import Look
 from intarsia.data.sources import files_of
-from intarsia.errors import listing
+from intarsia.errors import counted, listing
 
 _MOST_BITS = 8  # of 64 in which the hashes of near duplicates differ
 _MOST_DIFFERENCE = 6.0  # mean difference of their thumbnails, of 255
@@ -84,15 +84,16 @@ def _same_mask(one: Look, other: Look) -> bool:
 
 
 def _finding(kind: str, pairs: Sequence[tuple[Look, Look]], name: Callable[[Look], str]) -> Finding:
+    number = counted(len(pairs), "picture")
     shown = listing((f"{name(one)} = {name(other)}" for one, other in pairs), 3)
     splits = listing(sorted({f"{one.split} and {other.split}" for one, other in pairs}))
     others = tuple(dict.fromkeys(name(other) for _, other in pairs))
     message = {
-        "leak": f"{len(pairs)} pictures of {splits} are the same: {shown}",
-        "near-leak": f"{len(pairs)} pictures of {splits} are nearly equal: {shown}",
-        "duplicates": f"{len(pairs)} pictures occur twice: {shown}",
-        "near-duplicates": f"{len(pairs)} pictures are nearly equal to another one of their split: {shown}",
-        "contradiction": f"{len(pairs)} pictures occur twice with different masks: {shown}",
+        "leak": f"{number} in {splits}: {shown}",
+        "near-leak": f"{number} nearly equal in {splits}: {shown}",
+        "duplicates": f"{number} twice in a split: {shown}",
+        "near-duplicates": f"{number} nearly equal to another of the same split: {shown}",
+        "contradiction": f"{number} twice, with different masks: {shown}",
     }[kind]
     both = tuple(name(look) for pair in pairs for look in pair)
     exclude = {"near-duplicates": (), "contradiction": tuple(dict.fromkeys(both))}.get(kind, others)

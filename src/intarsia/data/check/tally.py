@@ -59,7 +59,7 @@ class Tally:
 
     @property
     def noisy(self) -> bool:
-        """Whether some masks are JPEG, or values lie between others, as anti-aliasing leaves them, and fill no area."""
+        """Whether some masks are JPEG, or have values that fill no area, as anti-aliasing leaves them."""
         between = self.inner < _INNER * self.pixels
         return self.lossy or int(self.pixels[between].sum()) > _BETWEEN * self.total
 

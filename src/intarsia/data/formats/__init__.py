@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intarsia.data.formats import folders, ultralytics, voc
+from intarsia.data.formats import camvid, coco, folders, pet, ultralytics, voc
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
 
@@ -35,6 +35,11 @@ FORMATS = {
         ultralytics.open_ultralytics,
     ),
     "voc": Format("`JPEGImages/`, `SegmentationClass/`, `ImageSets/Segmentation/`", voc.recognise, voc.open_voc),
+    "coco": Format(
+        "a JSON file of `images`, `annotations` and `categories` for each split", coco.recognise, coco.open_coco
+    ),
+    "camvid": Format("CamVid: the original, Kaggle's, SegNet's", camvid.recognise, camvid.open_camvid),
+    "pet": Format("Oxford-IIIT Pet: `images/`, `annotations/trimaps/` and its lists", pet.recognise, pet.open_pet),
     "folders": Format(
         "`images/` + `masks/`, with or without splits; see above", folders.recognise, folders.open_folders
     ),

@@ -5,10 +5,10 @@
     annotations.json + images/
     the JSON file itself
 
-The split is the word in the file's name, or its folder's; a lone file without one is `train`. Polygons and run lengths
-become pixels as pycocotools makes them, crowds too. Smaller objects lie on top of larger ones. What lies in none is
-the class `background`; images without annotations are all background. Every category that the files declare is a
-class, in the files' order; a category that only heads others (Roboflow's first) is none.
+The split is the word in the file's name, or its folder's; a lone file without one is `train`. Polygons and run
+lengths become pixels as pycocotools makes them, crowds too. Smaller objects lie on top of larger ones. What lies in
+none is the class `background`; images without annotations are all background. Every category that the files declare
+is a class, in the files' order; a category that only heads others (Roboflow's first) is none.
 """
 
 import re
@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
 from pycocotools import mask as cocomask
+from pydantic import PositiveInt
 
 from intarsia.data.annotations import (
     Entry,
     Id,
+    Name,
     bad_shapes,
     below,
     checked,
@@ -49,12 +50,12 @@ _PARTS = re.compile(r'"(images|annotations|categories)"\s*:\s*\[')
 _MOST_FILES = 20  # JSON files in a folder; where there are more, each belongs to one image
 _LOOKED_UP = 100  # images that tell which folder holds them
 _LONGEST_BORDER = 1e7  # pixels around a polygon; pycocotools takes memory by it
-_MOST_LETTERS = 6  # of a number in compressed run lengths: 30 bits
+_MOST_LETTERS = 7  # of a number in compressed run lengths: 35 bits
 
 
 class _Image(Entry):
     id: Id
-    file_name: str
+    file_name: Name
     height: PositiveInt
     width: PositiveInt
 
@@ -68,7 +69,7 @@ class _Annotation(Entry):
 
 class _Category(Entry):
     id: Id
-    name: str
+    name: Name
     supercategory: Any = None
 
 
@@ -107,8 +108,8 @@ def open_coco(path: Path) -> Dataset:
     """Pairs the images of COCO files with their annotations.
 
     Raises:
-        DataError: a file is not of this format, or contradicts itself; two files for one split; no image is there, or
-            none has a segmentation.
+        DataError: a file is not of this format, or contradicts itself; two files for one split; no image is there,
+            or no annotation has a segmentation.
     """
     files, others = _by_split(path)
     contents = {split: checked(_File, read_json(file), file) for split, file in files.items()}
@@ -117,14 +118,13 @@ def open_coco(path: Path) -> Dataset:
     annotations = sum(len(content.annotations) for content in contents.values())
     if annotations and annotations == sum(reading.unusable for reading in readings.values()):
         raise DataError(
-            f"{path}: none of its {annotations} annotations has a usable segmentation. Bounding boxes alone do not say "
-            "which pixels belong to an object: export the dataset with polygons or masks."
+            f"{path}: none of its {annotations} annotations has a usable segmentation. Bounding boxes alone do not "
+            "say which pixels belong to an object: export the dataset with polygons or masks."
         )
     splits = {split: reading.pairs for split, reading in readings.items() if reading.pairs}
     strays = [stray for reading in readings.values() for stray in reading.strays]
-    strays += [
-        Stray("unpaired", (file,), "annotation files of no split, beside those of splits") for file in others
-    ]
+    if others:
+        strays.append(Stray("unpaired", tuple(others), "annotation files of no split, beside those of splits"))
     named = {image for reading in readings.values() for image in reading.images}
     alone = [image for folder in sorted({image.parent for image in named}) for image in _pictures(folder, named)]
     if alone:
@@ -139,6 +139,8 @@ def _pictures(folder: Path, named: set[Path]) -> Iterator[Path]:
 def _by_split(path: Path) -> tuple[dict[str, Path], list[Path]]:
     """{split: its file}, and files beside them that name no split."""
     files = [path] if path.is_file() else _find_files(path)
+    if not files:
+        raise DataError(f"{path}: holds no JSON file of images, annotations and categories.")
     by_split: dict[str, list[Path]] = {}
     for file in files:
         own_folder = file.parent.name if file.parent != path and path.is_dir() else ""
@@ -164,7 +166,7 @@ def _class_names(contents: Sequence[_File]) -> list[str]:
         if category.id in used_ids
     }
     categories = [category for content in contents for category in content.categories]
-    heads = {category.supercategory for category in categories if category.supercategory != category.name}
+    heads = [category.supercategory for category in categories if category.supercategory != category.name]
     return [category.name for category in categories if category.name in used or category.name not in heads]
 
 
@@ -190,7 +192,8 @@ def _read(file: Path, split: str, content: _File, values: Mapping[str, int]) -> 
     entries: dict[Path, list[_Image]] = {}
     for image in content.images:
         entries.setdefault(below(folder, image.file_name, file), []).append(image)
-    once = {path: images[0] for path, images in entries.items() if len(images) == 1 and is_file(path)}
+    there = set(filter(is_file, entries))
+    once = {path: images[0] for path, images in entries.items() if len(images) == 1 and path in there}
     drawn, unusable, strays = _draws(file, content, values)
     names = unique_names([path.relative_to(folder).as_posix() for path in once])
     pairs = [
@@ -202,7 +205,7 @@ def _read(file: Path, split: str, content: _File, values: Mapping[str, int]) -> 
         for path, images in entries.items()
         if len(images) > 1
     ]
-    strays += missing_images([path for path in entries if not is_file(path)], file)
+    strays += missing_images([path for path in entries if path not in there], file)
     return _Reading(tuple(sorted(pairs, key=lambda pair: pair.name)), tuple(entries), unusable, tuple(strays))
 
 
@@ -214,8 +217,10 @@ def _image_folder(file: Path, split: str, images: Sequence[_Image]) -> Path:
             folder: sum(is_file(below(folder, image.file_name, file)) for image in looked_up) for folder in folders
         }
         best = max(folders, key=lambda folder: found[folder])
-        if found[best] or not images:
+        if found[best]:
             return best
+    if not images:
+        raise DataError(f"{file}: lists no images.")
     raise DataError(
         f"{file}: none of its {len(images)} images is there, for example {images[0].file_name!r}. Looked in "
         f"{listing(folders)}."
@@ -242,7 +247,7 @@ def _draws(
 ) -> tuple[dict[Id, tuple[Draw, ...]], int, list[Stray]]:
     """{image: its shapes, the largest first}, how many annotations have none, and what becomes of those."""
     sizes = {image.id: (image.height, image.width) for image in content.images}
-    value_of = {category.id: values[category.name] for category in content.categories}
+    value_of = {category.id: values.get(category.name, 0) for category in content.categories}  # 0: heads, unused
     for kind, ids, entries in (("image", sizes, content.images), ("category", value_of, content.categories)):
         if len(ids) < len(entries):
             raise DataError(f"{file}: two of its {kind} entries have one id.")
@@ -252,7 +257,7 @@ def _draws(
     for annotation in content.annotations:
         if annotation.category_id not in value_of:
             raise DataError(
-                f"{file}: annotation {annotation.id}: category_id is {annotation.category_id!r}, which is the id of no "
+                f"{file}: annotation {annotation.id}: category_id is {annotation.category_id!r}, the id of no "
                 "category. Add the category, or remove its annotations."
             )
         if annotation.image_id not in sizes:
@@ -266,10 +271,8 @@ def _draws(
             found.setdefault(annotation.image_id, []).append(shape)
     strays = list(bad_shapes(unusable))
     if of_no_image:
-        about = (
-            f"{len(of_no_image)} annotations of images that the file does not list, for example of {of_no_image[0]}"
-        )
-        strays.append(Stray("missing-image", (file,), about))
+        about = f"{len(of_no_image)} annotations of images that the file does not list, for example"
+        strays.append(Stray("missing-image", (file,), f"{about} {of_no_image[0]!r}"))
     largest_first = {
         image: tuple(draw for _, draw in sorted(shapes, key=lambda shape: -shape[0]))
         for image, shapes in found.items()
@@ -285,7 +288,7 @@ def _shape(segmentation: Any, value: int, size: tuple[int, int]) -> tuple[float,
     """
     if isinstance(segmentation, list):
         rings = [points for points in map(ring, segmentation) if len(points) >= 3]
-        borders = [float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()) for points in rings]
+        borders = [float(np.abs(points[1:] - points[:-1]).sum()) for points in rings]
         if not rings or sum(borders) > _LONGEST_BORDER:
             raise DataError("no polygon of three points and of a size that pictures have.")
         return sum(map(area, rings)), CocoPolygons(value, tuple(rings))
@@ -317,18 +320,18 @@ class CocoPolygons:
 
 
 def _uncompressed(text: str) -> NDArray[np.int64]:
-    """[N] run lengths from COCO's text: 5 bits a letter, the lowest first; from the fourth on, less the last but one.
+    """[N] run lengths from COCO's text: 5 bits a letter, lowest first; from the fourth on, less the last but one.
 
     Raises:
         DataError: it has letters that mean nothing, or ends too early.
     """
-    letters = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64) - ord("0")
+    letters = np.frombuffer(text.encode(errors="surrogatepass"), dtype=np.uint8).astype(np.int64) - ord("0")
     if not len(letters) or letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:
         raise DataError("compressed run lengths that cannot be read.")
     is_last = letters & 32 == 0
     starts = np.flatnonzero(np.concatenate([[True], is_last[:-1]]))
     place = np.arange(len(letters)) - np.repeat(starts, np.diff(np.append(starts, len(letters))))
-    if place.max() >= _MOST_LETTERS + 1:
+    if place.max() >= _MOST_LETTERS:
         raise DataError("compressed run lengths that cannot be read.")
     counts = np.add.reduceat((letters & 31) << (5 * place), starts)
     counts -= np.where(letters[is_last] & 16, 1 << (5 * (place[is_last] + 1)), 0)  # the highest bit is the sign

@@ -5,7 +5,7 @@
     images/{train,val,test} + masks/{train,val,test}
     {train,val,test}/{images,masks}
     images + masks
-    {train,val,test} + {train,val,test}annot
+    {train,val,test} + {train,val,test}annot (or _masks, _labels)
     pictures beside their masks: name.jpg + name_mask.png (_mask, _label, _gt, _seg)
 
 Files are paired by their path below the folder without the suffix. A class list beside the folders is read; see
@@ -29,6 +29,7 @@ SPLIT_FOLDERS = {
 }
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations")
+_FOLDER_ENDINGS = ("annot", "_masks", "_labels")
 _LAYOUTS_TEXT = (
     "Expected images/ and masks/ (each with train/, val/, test/ or without), train/images and train/masks, "
     "train/ and trainannot/, pictures beside masks named NAME_mask.png, or a dataset.toml"
@@ -46,7 +47,7 @@ def open_folders(root: Path) -> Dataset:
     Raises:
         DataError: no layout, two at once, no pairs, or a class list that cannot be understood.
     """
-    folders = _find_layout(root) or _side_by_side(root)
+    folders = find_layout(root) or _side_by_side(root)
     dataset = open_named(root, folders, lone=_lone_splits(root, folders))
     listed = find_class_list(root)
     return replace(dataset, names=listed.names, known_colors=listed.colors) if listed else dataset
@@ -88,7 +89,12 @@ def _side_by_side(root: Path) -> dict[str, tuple[Path, Path]]:
     raise DataError(f"{root}: holds pictures, but no masks were found. {_LAYOUTS_TEXT}.")
 
 
-def _find_layout(root: Path) -> dict[str, tuple[Path, Path]]:
+def find_layout(root: Path) -> dict[str, tuple[Path, Path]]:
+    """{split: (folder of images, folder of masks)}; empty where it is none of the layouts in folders.
+
+    Raises:
+        DataError: two layouts at once.
+    """
     images, masks = sub_folder(root, IMAGE_FOLDERS), sub_folder(root, MASK_FOLDERS)
     found: dict[str, tuple[Path, Path]] = {}
     for split in SPLITS:
@@ -97,7 +103,7 @@ def _find_layout(root: Path) -> dict[str, tuple[Path, Path]]:
         candidates = [
             (images and sub_folder(images, names), masks and sub_folder(masks, names)),
             (folder and sub_folder(folder, IMAGE_FOLDERS), folder and sub_folder(folder, MASK_FOLDERS)),
-            (folder, sub_folder(root, [f"{name}annot" for name in names])),
+            (folder, sub_folder(root, [name + ending for name in names for ending in _FOLDER_ENDINGS])),
         ]
         complete = [(image, mask) for image, mask in candidates if image and mask]
         if len(complete) > 1:

@@ -1,0 +1,89 @@
+"""Layouts whose masks are drawn from annotations, written from the scenes of `layouts`: road and car as shapes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intarsia.data.pairs import Dataset
+from intarsia.data.sources import read_source
+from tests.data.formats.layouts import HEIGHT, NAMES, WIDTH, save, scene, write
+
+SPLITS = {"train": "abc", "val": "d"}
+
+
+def boxes(name: str) -> dict[str, tuple[int, int, int, int]]:
+    """{class: (left, top, right, bottom)}, the road before the car that stands on it."""
+    left = NAMES.index(name) + 1
+    return {"road": (0, 2, WIDTH, HEIGHT), "car": (left, 3, left + 3, 5)}
+
+
+def corners(left: float, top: float, right: float, bottom: float) -> list[list[float]]:
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+def write_json(path: Path, content: Any) -> Path:
+    write(path, json.dumps(content))
+    return path
+
+
+def drawn(dataset: Dataset, split: str = "train") -> dict[str, np.ndarray]:
+    """{name: its mask}."""
+    return {pair.name: read_source(pair.mask, (HEIGHT, WIDTH)) for pair in dataset.splits[split]}
+
+
+def assert_scenes(dataset: Dataset, name_of: dict[str, str] | None = None) -> None:
+    """The pairs of `SPLITS`, whose masks are those of the scenes."""
+    for split, expected in SPLITS.items():
+        masks = drawn(dataset, split)
+        assert list(masks) == [(name_of or {}).get(name, name) for name in expected]
+        for name, mask in zip(expected, masks.values(), strict=True):
+            np.testing.assert_array_equal(mask, scene(name)[1])
+    assert dataset.labels.names == ("background", "road", "car")
+    assert dataset.labels.values == ((0,), (1,), (2,))
+    assert dataset.strays == ()
+
+
+def coco(names: str, folder: str = "") -> dict[str, Any]:
+    """What a COCO file says of some scenes; the car first, as it must come out on top all the same."""
+    content: dict[str, Any] = {"info": {"year": 2024}, "images": [], "annotations": []}
+    content["categories"] = [
+        {"id": 7, "name": "road", "supercategory": "ground"},
+        {"id": 3, "name": "car", "supercategory": "vehicle"},
+    ]
+    for number, name in enumerate(names, start=11):
+        image = {"id": number, "file_name": f"{folder}{name}.jpg", "height": HEIGHT, "width": WIDTH}
+        content["images"].append(image)
+        for key, category in (("car", 3), ("road", 7)):
+            flat = [float(one) for corner in corners(*boxes(name)[key]) for one in corner]
+            entry = {"id": len(content["annotations"]) + 1, "image_id": number, "category_id": category}
+            content["annotations"].append(entry | {"segmentation": [flat], "iscrowd": 0})
+    return content
+
+
+def write_coco(root: Path) -> None:
+    """As COCO 2017 is unpacked, with the files of other tasks beside."""
+    for split, names in SPLITS.items():
+        for name in names:
+            save(root / f"{split}2017/{name}.jpg", scene(name)[0])
+        write_json(root / f"annotations/instances_{split}2017.json", coco(names))
+        write_json(root / f"annotations/captions_{split}2017.json", {"images": [], "annotations": []})
+
+
+def write_roboflow(root: Path) -> None:
+    for split, names in {"train": "abc", "valid": "d"}.items():
+        for name in names:
+            save(root / f"{split}/{name}.jpg", scene(name)[0])
+        content = coco(names)
+        content["categories"].insert(0, {"id": 0, "name": "streets", "supercategory": "none"})
+        content["categories"][1:] = [one | {"supercategory": "streets"} for one in content["categories"][1:]]
+        write_json(root / f"{split}/_annotations.coco.json", content)
+    write(root / "README.roboflow.txt", "streets")
+
+
+ANNOTATED = {
+    "coco 2017": ("coco", write_coco),
+    "coco of Roboflow": ("coco", write_roboflow),
+}
+"""{what: (the format that must recognise it, its writer)}"""
