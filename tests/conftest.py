@@ -1,13 +1,15 @@
 """What several test files use: drawn scenes on disk, and a writer of pairs."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from intarsia.data.pairs import Pair
+from intarsia.data.pairs import Dataset, Pair
 from intarsia.synthetic.scenes import write_scenes
 
 
@@ -33,3 +35,35 @@ def write_pair(folder: Path, name: str, image: np.ndarray, mask: np.ndarray, spl
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(array).save(path)
     return Pair(name, *paths)
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Empty files: nothing that only looks for pairs may open a picture."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def found(dataset: Dataset, base: Path) -> dict[str, list[tuple[str, str]]]:
+    """{split: (image, mask) of each pair, as paths below `base`}."""
+
+    def below(path: Path) -> str:
+        return path.relative_to(base).as_posix()
+
+    return {
+        split: [(below(one.image), below(one.mask)) for one in pairs] for split, pairs in dataset.splits.items()
+    }
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Permissions hold for root too."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

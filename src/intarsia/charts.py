@@ -1,4 +1,4 @@
-"""Charts as inline SVG: shares of classes as bars, sizes as a scatter. Readable at any width, without colour too."""
+"""Charts as inline SVG: shares of classes as bars, sizes as a scatter. They can be read without colour too."""
 
 import math
 from collections import Counter
@@ -167,7 +167,7 @@ def _frame(across: Axis, down: Axis) -> list[Markup]:
 def _mark(series: int, x: float, y: float, radius: float) -> Markup:
     """A disc, a ring or a cross: the point of the first, second and third series."""
     kind = f"mark mark-{series}"
-    if series == 2:  # noqa: PLR2004
+    if series == 2:
         arm = round(radius * 0.8, 2)
         path = f"M{x - arm:g} {y - arm:g}l{2 * arm:g} {2 * arm:g}m0 {-2 * arm:g}l{-2 * arm:g} {2 * arm:g}"
         return element("path", d=path, class_=kind)

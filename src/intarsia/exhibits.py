@@ -1,17 +1,19 @@
-"""What a report on a dataset shows: which pairs, and small pictures of them, opened one pair at a time."""
+"""What the report on a dataset shows: which pairs, and small pictures of them, opened one pair at a time."""
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, cycle, zip_longest
+from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from intarsia.data.check.classes import fits
-from intarsia.data.check.features import Alignment
+from intarsia.data.check.classes import Table, fits
+from intarsia.data.check.features import Alignment, small_mask
+from intarsia.data.check.findings import Finding
 from intarsia.data.check.inspection import Inspection, place
 from intarsia.data.check.looks import Look
 from intarsia.data.check.placement import worst
@@ -21,16 +23,19 @@ from intarsia.data.sources import read_source
 from intarsia.draw import Picture, color_mask, marked, overlay, rgb
 from intarsia.labels import Encoding, Labels
 
+_Item = TypeVar("_Item")
+
 SIDE = 320  # pixels of the longer side of a small picture, at most
 UNKNOWN = -1  # the class of a stored value without a meaning
 _VISIBLE = 0.004  # share of a picture from which on a class can be seen in it
 _GOLDEN = 0.618034  # steps of the golden ratio visit a row evenly, wherever one stops
-_ENCODINGS: dict[int, Encoding] = {2: "values", 3: "colors"}  # by dimensions, where nobody said it
-_TWINS = ("leak", "near-leak", "contradiction", "duplicates", "near-duplicates")  # gravest first
-_PICTURED = (  # findings that a picture of the mask explains, gravest first
-    "size-turned", "size-exif", "size-differs", "size-near", "size-scaled", "mixed-encodings", "unknown-values",
-    "too-noisy", "noise", "speckle", "small-objects",
-)  # fmt: skip
+_TURNS = ("train", "val", "train", "test")  # in which the splits give a sample
+_TWINS = ("leak", "contradiction", "near-leak", "duplicates", "near-duplicates")  # gravest first
+_PICTURED = (  # findings that are understood best by looking at the mask, gravest first
+    *("size-turned", "size-exif", "size-differs", "size-near", "size-scaled"),
+    *("mixed-encodings", "unknown-values", "speckle", "small-objects"),
+)
+_SMALL = 10  # pixels; as the finding `small-objects` has it
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class View:
         size: (height, width) of the image.
         mask_size: of the mask.
         labels: the classes; None where nobody knows them, or the mask is of another kind.
+        spots: [h, w] the pixels that a finding speaks of, if it speaks of pixels.
     """
 
     image: Picture
@@ -50,68 +56,233 @@ class View:
     size: tuple[int, int]
     mask_size: tuple[int, int]
     labels: Labels | None
+    spots: NDArray[np.bool_] | None
+
+    @property
+    def colored(self) -> Picture:
+        """The mask in its classes' colours; as it is stored where nobody knows them."""
+        if self.labels is None:
+            return _as_stored(self.mask)
+        return color_mask(_known(self.mask, self.labels), self.labels)
 
     @property
     def over_image(self) -> Picture:
-        """The image tinted by class; the mask alone where its classes are unknown, or it does not fit."""
-        if self.labels is None or self.image.shape[:2] != self.mask.shape:
-            return self.mask_alone
+        """The image tinted by class; the mask alone where nobody knows them."""
+        if self.labels is None:
+            return _as_stored(self.mask)
         return overlay(self.image, _known(self.mask, self.labels), self.labels)
 
     @property
-    def mask_alone(self) -> Picture:
-        """The mask in its classes' colours, or as it is stored."""
-        return _stored_picture(self.mask) if self.labels is None else color_mask(
-            _known(self.mask, self.labels), self.labels
-        )
+    def explained(self) -> Picture:
+        """The image with the spots marked; the mask alone where there are none."""
+        return self.colored if self.spots is None else marked(self.image, self.spots)
 
+    @property
     def classes(self) -> list[int]:
         """Indices of its classes, those with the most pixels first."""
         if self.labels is None:
             return []
-        return [index for index, _ in Counter(self.mask.ravel().tolist()).most_common() if 0 <= index < len(self.labels)]
+        counts = Counter(self.mask.ravel().tolist()).most_common()
+        return [index for index, _ in counts if 0 <= index < len(self.labels)]
 
 
-def view(pair: Pair, labels: Labels | None) -> View:
+def view(pair: Pair, labels: Labels | None, finding: str = "") -> View:
     """Opens a pair and makes it small.
 
-    Raises:
-        DataError: a file cannot be decoded.
-    """
-    image = read_image(pair.image)
-    size = (image.shape[0], image.shape[1])
-    small = rgb(_shrunk(image))
-    del image  # of the two, only one is in memory at its full size
-    stored = fit_mask(_stored(pair, size, labels), size, pair)
-    mask_size = (stored.shape[0], stored.shape[1])
-    stored = _picked(stored, small.shape[:2] if mask_size == size else _small_size(mask_size))
-    return View(small, stored if labels is None else _classes(stored, labels), size, mask_size, labels)
-
-
-def marked_view(pair: Pair, labels: Labels, finding: str) -> Picture:
-    """The image with the pixels marked that a finding speaks of: "unknown-values", "small-objects" or "speckle".
+    Args:
+        pair: image and mask.
+        labels: the classes; None shows the mask as it is stored.
+        finding: what was found in it; see `View.spots`.
 
     Raises:
-        DataError: a file cannot be decoded.
+        DataError: a file cannot be decoded, or the mask is of another kind than the labels speak of.
     """
-    image = read_image(pair.image)
-    stored = fit_mask(_stored(pair, image.shape[:2], labels), image.shape[:2], pair)
-    classes = _classes(stored, labels)
-    ...
+    image, size = _small_image(pair)
+    mask = fit_mask(_stored(pair, size, labels), size, pair)
+    mask_size = (mask.shape[0], mask.shape[1])
+    small = image.shape[:2] if mask_size == size else _small_size(mask_size)
+    spots = _spots(mask, labels, finding)
+    if spots is not None:
+        spots = small_mask(_enlarged(spots, max(mask_size) / max(small)), small)
+    mask = small_mask(mask, small)
+    if labels is not None:
+        mask = _classes(mask, labels)
+    return View(image, mask, size, mask_size, labels, spots)
+
+
+def moved(mask: NDArray[Any], alignment: Alignment) -> NDArray[Any]:
+    """A mask [h, w] where it would lie better: mirrored, turned or shifted."""
+    if alignment.flipped >= alignment.shifted:
+        down = -1 if alignment.flip in ("top-bottom", "half a turn") else 1
+        across = -1 if alignment.flip in ("left-right", "half a turn") else 1
+        return np.ascontiguousarray(mask[::down, ::across])
+    height, width = mask.shape
+    down, right = (round(share * max(height, width)) for share in alignment.shift)
+    rows = np.clip(np.arange(height) - down, 0, height - 1)
+    columns = np.clip(np.arange(width) - right, 0, width - 1)
+    return np.ascontiguousarray(mask[rows[:, None], columns])
 
 
 def samples(inspection: Inspection, most: int) -> list[Look]:
-    """Usable pairs, spread over the splits, and as far as possible so that each class is seen well."""
-    looks = [look for look in inspection.looks if look.usable and _readable(look, inspection.labels)]
-    seen = _classes_seen(looks, inspection.labels)
+    """Usable pairs from all splits, so chosen that as many classes as possible are seen well."""
+    looks = [look for look in inspection.looks if _shows(look, inspection.labels)]
+    seen = _seen_well(looks, inspection.labels)
+    missing: set[int] = set().union(*seen)
     left = _quotas(Counter(look.split for look in looks), most)
     order = sorted(range(len(looks)), key=lambda number: number * _GOLDEN % 1)
     chosen: list[int] = []
-    missing = set().union(*seen)
-    while any(left.values()):
-        candidates = [number for number in order if left[looks[number].split] and number not in chosen]
-        best = max(candidates, key=lambda number: len(seen[number] & missing))
+    while left.total():
+        waiting = [number for number in order if left[looks[number].split]]
+        best = max(waiting, key=lambda number: len(seen[number] & missing))
         chosen.append(best)
+        order.remove(best)
         missing -= seen[best]
         left[looks[best].split] -= 1
     return [looks[number] for number in sorted(chosen)]
+
+
+def twins(inspection: Inspection, most: int) -> list[tuple[Finding, Look, Look]]:
+    """Pictures that occur twice, or nearly: each kind in turn, the gravest first."""
+    by_name = _by_name(inspection)
+    kinds = [
+        [
+            (finding, by_name[one], by_name[other])
+            for one, other in zip(finding.pairs[::2], finding.pairs[1::2], strict=True)
+        ]
+        for finding in _ordered(inspection.findings, _TWINS)
+    ]
+    return list(_in_turn(kinds))[:most]
+
+
+def troubled(inspection: Inspection, most: int) -> list[tuple[Finding, Look]]:
+    """Pairs with a finding that a picture of the mask explains: each kind in turn, the gravest first."""
+    by_name = _by_name(inspection)
+    findings = _ordered(inspection.findings, _PICTURED)
+    return list(_in_turn([[(finding, by_name[name]) for name in finding.pairs] for finding in findings]))[:most]
+
+
+def doubtful(inspection: Inspection, most: int) -> list[tuple[Look, bool]]:
+    """Pairs whose masks lie worst on their pictures' edges, and whether a finding says so; these come first."""
+    by_name = _by_name(inspection)
+    named = [by_name[name] for finding in _ordered(inspection.findings, ("misaligned",)) for name in finding.pairs]
+    others = [look for look in worst(inspection.looks, most + len(named)) if look not in named]
+    return [(look, True) for look in named[:most]] + [(look, False) for look in others[: max(most - len(named), 0)]]
+
+
+def _shows(look: Look, labels: Labels | None) -> bool:
+    mask = look.record.mask
+    return look.usable and mask is not None and (labels is None or fits(mask, labels))
+
+
+def _seen_well(looks: Sequence[Look], labels: Labels | None) -> list[set[int]]:
+    """For each pair, the classes that can be seen in it, or about as well as anywhere."""
+    seen: list[set[int]] = [set() for _ in looks]
+    if labels is None or not looks:
+        return seen
+    table = Table.of(looks, labels)
+    share = table.pixels / np.bincount(table.owner, weights=table.pixels)[table.owner]
+    known = (table.index >= 0) & (table.index != labels.ignore_index)
+    owner, index, share = table.owner[known], table.index[known], share[known]
+    best = np.zeros(len(labels))
+    np.maximum.at(best, index, share)
+    well = share >= np.minimum(_VISIBLE, best[index] / 2)
+    for number, one in zip(owner[well].tolist(), index[well].tolist(), strict=True):
+        seen[number].add(one)
+    return seen
+
+
+def _quotas(numbers: Counter[str], most: int) -> Counter[str]:
+    """How many samples each split gives: half of them from train."""
+    quotas: Counter[str] = Counter()
+    for split in cycle(_TURNS):
+        if quotas.total() >= min(most, numbers.total()):
+            break
+        quotas[split] += quotas[split] < numbers[split]
+    return quotas
+
+
+def _by_name(inspection: Inspection) -> dict[str, Look]:
+    return {place(inspection.dataset, look): look for look in inspection.looks}
+
+
+def _ordered(findings: Iterable[Finding], ids: Sequence[str]) -> list[Finding]:
+    return sorted((one for one in findings if one.id in ids), key=lambda one: ids.index(one.id))
+
+
+def _in_turn(rows: Iterable[Iterable[_Item]]) -> Iterator[_Item]:
+    """The first of each row, then the second of each."""
+    return (item for item in chain.from_iterable(zip_longest(*rows)) if item is not None)
+
+
+def _small_image(pair: Pair) -> tuple[Picture, tuple[int, int]]:
+    """The image, small and RGB, and its size in the file."""
+    image = read_image(pair.image)
+    size = (image.shape[0], image.shape[1])
+    bands = np.ascontiguousarray(image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1])  # as `rgb` shows them
+    height, width = _small_size(size)
+    if (height, width) != size:
+        bands = cv2.resize(bands, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
+    return rgb(bands), size
+
+
+def _small_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _stored(pair: Pair, size: tuple[int, int], labels: Labels | None) -> NDArray[Any]:
+    """[H, W] stored values; without labels, of the encoding that the file itself suggests."""
+    if labels is not None or not isinstance(pair.mask, Path):
+        return read_source(pair.mask, size, labels.encoding if labels else "values", lossy=True)
+    pixels = decode_mask(pair.mask)
+    bands = 1 if pixels.array.ndim == 2 else pixels.array.shape[2]
+    encodings: dict[int, Encoding] = {1: "values", 3: "colors"}
+    return stored_values(pixels, encodings.get(bands, "channels"), pair.mask)
+
+
+def _classes(stored: NDArray[Any], labels: Labels) -> NDArray[np.int64]:
+    """Class indices of stored values [h, w]; `UNKNOWN` without a meaning."""
+    values, position = np.unique(stored, return_inverse=True)
+    return labels.classes_of(values)[position].reshape(stored.shape)
+
+
+def _known(mask: NDArray[Any], labels: Labels) -> NDArray[Any]:
+    """With what has no meaning as ignored."""
+    return np.where(mask == UNKNOWN, labels.ignore_index, mask)
+
+
+def _as_stored(mask: NDArray[Any]) -> Picture:
+    """Stored values as a picture: colours as they are, others from black to white."""
+    if mask.dtype == np.uint32:
+        return np.stack([mask >> shift & 0xFF for shift in (16, 8, 0)], axis=2).astype(np.uint8)
+    low, high = int(mask.min()), int(mask.max())
+    grey = (mask.astype(np.float32) - low) * (255 / max(high - low, 1))
+    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _spots(stored: NDArray[Any], labels: Labels | None, finding: str) -> NDArray[np.bool_] | None:
+    """The pixels of a mask [H, W] that a finding speaks of."""
+    if labels is None or finding not in ("unknown-values", "small-objects", "speckle"):
+        return None
+    if finding == "speckle":
+        return _alone(stored)
+    values, position, pixels = np.unique(stored, return_inverse=True, return_counts=True)
+    classes = labels.classes_of(values)
+    chosen = classes == UNKNOWN
+    if finding == "small-objects":
+        counts = np.bincount(classes[~chosen], weights=pixels[~chosen])
+        chosen = ~chosen & (counts[np.maximum(classes, 0)] < _SMALL)
+    return np.asarray(chosen[position].reshape(stored.shape))
+
+
+def _alone(stored: NDArray[Any]) -> NDArray[np.bool_]:
+    """[H, W] the pixels, but for those at the rim, that differ from all of their four neighbours."""
+    across = stored[:, 1:] != stored[:, :-1]
+    down = stored[1:] != stored[:-1]
+    return np.pad(across[1:-1, :-1] & across[1:-1, 1:] & down[:-1, 1:-1] & down[1:, 1:-1], 1)
+
+
+def _enlarged(spots: NDArray[np.bool_], scale: float) -> NDArray[np.bool_]:
+    """So much that no spot is lost when only every so many-th pixel is kept."""
+    reach = 2 * int(np.ceil(scale / 2)) + 1
+    return cv2.dilate(spots.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0

@@ -224,6 +224,8 @@ def count_values(stored: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.in
         pixels = cv2.calcHist([np.ascontiguousarray(stored)], [0], None, [256], [0, 256]).ravel().astype(np.int64)
         values = np.flatnonzero(pixels)
         return values, pixels[values]
+    if not stored.size:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     flat = stored.ravel()  # masks are made of runs: sorting one entry for each is far quicker than sorting all
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     lengths = np.diff(np.append(starts, flat.size))

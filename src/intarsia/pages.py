@@ -1,7 +1,7 @@
 """Pages for the browser: each one self-contained HTML file, made of small functions that return markup.
 
-`Markup` is HTML that is ready; every other text is escaped where it enters. A page loads nothing and runs nothing: its
-style stands in it, its pictures are data URIs, and its content security policy forbids the rest.
+`Markup` is HTML that is ready; every other text is escaped where it enters. A page loads nothing and runs nothing:
+its style stands in it, its pictures are data URIs, and its content security policy forbids the rest.
 """
 
 import base64
@@ -51,7 +51,7 @@ class Section:
     body: Markup
 
 
-def element(name: str, *content: str, **attributes: str | float | None) -> Markup:
+def element(name: str, /, *content: str, **attributes: str | float | None) -> Markup:
     """An element: `element("p", "a < b", class_="soft")` is `<p class="soft">a &lt; b</p>`.
 
     Args:
@@ -160,7 +160,9 @@ def scroll(content: Markup, about: str) -> Markup:
     return element("div", content, class_="scroll", role="region", aria_label=about, tabindex=0)
 
 
-def page(kind: str, title: str, facts: Iterable[tuple[str, str]], lead: Markup, sections: Sequence[Section]) -> bytes:
+def page(
+    kind: str, title: str, facts: Iterable[tuple[str, str]], lead: Markup, sections: Sequence[Section]
+) -> bytes:
     """A whole page.
 
     Args:
@@ -200,8 +202,8 @@ def page(kind: str, title: str, facts: Iterable[tuple[str, str]], lead: Markup, 
 
 def _mark() -> Markup:
     """Four pieces of wood, fitted."""
-    pieces = {"M0 0H13L8 11 0 8Z": "a", "M13 0H24V14L8 11Z": "b", "M0 8 8 11 5 24H0Z": "c", "M8 11 24 14V24H5Z": "d"}
-    paths = [element("path", d=path, class_=f"piece-{piece}") for path, piece in pieces.items()]
+    pieces = ("M0 0H13L8 11 0 8Z", "M13 0H24V14L8 11Z", "M0 8 8 11 5 24H0Z", "M8 11 24 14V24H5Z")
+    paths = [element("path", d=piece, class_=f"piece-{place}") for place, piece in enumerate(pieces)]
     return element("svg", *paths, viewBox="0 0 24 24", class_="mark", aria_hidden="true")
 
 

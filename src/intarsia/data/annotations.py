@@ -5,7 +5,7 @@ Masks that are drawn from shapes hold 0 for the background and one more for each
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, TypeVar
@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
+from intarsia.data.classlists import is_void
 from intarsia.data.pairs import Stray
 from intarsia.errors import DataError
 from intarsia.labels import Color, Labels
@@ -107,17 +108,17 @@ def unique_names(files: Sequence[str]) -> list[str]:
     ]
 
 
-def class_table(
-    names: Iterable[str], *, colors: Mapping[str, Color] | None = None, ignored: Collection[str] = ()
-) -> tuple[Labels, dict[str, int]]:
+def class_table(names: Iterable[str], colors: Mapping[str, Color] | None = None) -> tuple[Labels, dict[str, int]]:
     """The classes of drawn masks, and the value that each name is drawn with.
 
     Args:
         names: in order; what is called background is the class of pixels in no shape, which is there in any case.
+            What is called void counts for nothing.
         colors: of some of the classes.
-        ignored: names whose pixels count for nothing.
     """
-    classes = [name for name in dict.fromkeys(names) if name not in ignored]
+    names = list(dict.fromkeys(names))
+    ignored = list(filter(is_void, names))
+    classes = [name for name in names if name not in ignored]
     background = next((name for name in classes if name.lower() in _BACKGROUNDS), BACKGROUND)
     classes = [background, *(name for name in classes if name != background)]
     values = {name: value for value, name in enumerate(classes)}

@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +50,30 @@ def read_text(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
 
 
 def read_rows(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> list[tuple[int, list[str]]]:
-    """(line, cells) of the rows of a table in CSV that hold something; blanks around cells are cut off.
-
-    Cells are parted by what the first line holds most of: commas, semicolons or tabs.
+    """The rows of a table in CSV, as `rows_of` gives them.
 
     Raises:
         DataError: as `read_text`; not CSV.
     """
-    lines = read_text(path, most_bytes).splitlines()
-    parted_by = max(",;\t", key=lines[0].count) if lines else ","
-    reader = csv.reader(lines, delimiter=parted_by)
     try:
-        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+        return list(rows_of(read_text(path, most_bytes)))
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: is not valid CSV: {error}.") from None
+        raise DataError(f"{path}: is not valid CSV: {error}.") from None
+
+
+def rows_of(text: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of the rows of CSV text that hold something; blanks around cells are cut off.
+
+    Cells are parted by what the first line holds most of: commas, semicolons or tabs.
+
+    Raises:
+        csv.Error: a cell of more than 131,072 characters.
+    """
+    lines = text.splitlines()
+    reader = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count) if lines else ",")
+    for row in reader:
+        if any(cell.strip() for cell in row):
+            yield reader.line_num, [cell.strip() for cell in row]
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON holds anything

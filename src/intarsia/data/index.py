@@ -1,7 +1,7 @@
 """Opening a dataset: a folder or file in any known format, or a dataset file -> splits of pairs.
 
-What a format says is completed here: the dataset file's word, the command line's, and a validation split where there
-is none.
+What a format says is completed here: the dataset file's word, the command line's, and a validation split where
+there is none.
 """
 
 import hashlib
@@ -46,11 +46,14 @@ def find_dataset(
 ) -> Dataset:
     """As `open_dataset`, but files with two candidates for their partner are left out, and noted as strays."""
     path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path}: does not exist.")
-    file = declared_file(path)
-    declared = read_dataset_file(file) if file else DatasetFile()
-    dataset = replace(_open_declared(file.parent, declared), root=path) if file else open_format(path)
+    try:
+        if not path.exists():
+            raise DataError(f"{path}: does not exist.")
+        file = declared_file(path)
+        declared = read_dataset_file(file) if file else DatasetFile()
+        dataset = replace(_open_declared(file.parent, declared), root=path) if file else open_format(path)
+    except PermissionError as error:
+        raise DataError(f"{error.filename}: may not be read (permissions).") from None
     dataset = _with_mends(_without(dataset, declared.exclude), declared.mend)
     return _with_ignore(_with_val(dataset, val_share, scene_separator), tuple(ignore))
 

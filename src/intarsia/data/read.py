@@ -124,7 +124,7 @@ def decode_mask(path: str | Path) -> MaskPixels:
     """
     path = Path(path)
     with _decoding(path):
-        if _needs_tifffile(path, bands=(1, 3)):
+        if _needs_tifffile(path):
             return _decode_tiff_mask(path)
         with _opened(path, _MASK_FORMATS) as file:
             _refuse_frames(file, path)
@@ -335,8 +335,8 @@ def _png_bit_depth(path: Path) -> int:
     return header[24]  # PNG: 8 bytes signature, then IHDR: length, name, width, height (4 each), bit depth
 
 
-def _needs_tifffile(path: Path, bands: tuple[int, ...] = (1, 3, 4)) -> bool:
-    """Whether `path` is a TIFF with other than 1-bit or 8-bit pixels of so many `bands`, grey or in colours."""
+def _needs_tifffile(path: Path) -> bool:
+    """Whether `path` is a TIFF with other than 1-bit or 8-bit pixels, or with bands that are no colours."""
     with path.open("rb") as file:
         if file.read(4) not in _TIFF_STARTS:
             return False
@@ -345,9 +345,9 @@ def _needs_tifffile(path: Path, bands: tuple[int, ...] = (1, 3, 4)) -> bool:
         if page.imagelength * page.imagewidth > MOST_PIXELS:
             size = f"{page.imagelength}x{page.imagewidth}"
             raise Undecodable(f"{path}: a picture of {size}: at most {MOST_PIXELS:,} pixels are read.", "too-large")
-        plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel in bands
-        several_greys = page.samplesperpixel > 1 and page.photometric in (0, 1)
-        return not plain or several_greys or page.extrasamples == (0,)
+        plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel <= 4
+        several_greys = page.photometric in (0, 1) and page.samplesperpixel > 1 + len(page.extrasamples)
+        return not plain or several_greys or 0 in page.extrasamples
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:

@@ -411,9 +411,7 @@ def test_pictures_of_one_name_and_two_suffixes(tmp_path):
     assert names(open_format(tmp_path)) == {"train": ["a.jpg", "a.png", "b.x"]}
 
 
-@pytest.mark.parametrize(
-    "name", ["my picture.jpg", "straße/häuser.jpg", "two\nlines.jpg", "12:30?.png", "名前.png"]
-)
+@pytest.mark.parametrize("name", ["my picture.jpg", "straße/häuser.jpg", "two\nlines.jpg", "1:2?.png", "名前.png"])
 def test_names_of_pictures(tmp_path, name):
     save(tmp_path / "images" / name, scene("a")[0])
     content = content_of("a")
@@ -481,7 +479,7 @@ WRONG = {
     ),
     "half a letter": (
         lambda content: content["categories"][0].update(name="\ud800"),
-        r"categories\.0\.name is '\\\\ud800': input should be a name",
+        r"categories\.0\.name is '\\ud800': input should be a name",
     ),
     "a blank name": (lambda content: content["images"][0].update(file_name=" "), r"images\.0\.file_name is ' ': "),
     "an unknown category": (

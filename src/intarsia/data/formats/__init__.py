@@ -8,7 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intarsia.data.formats import camvid, coco, folders, pet, ultralytics, voc
+from intarsia.data.formats import (
+    ade20k,
+    camvid,
+    cityscapes,
+    coco,
+    folders,
+    layers,
+    objects,
+    pet,
+    table,
+    ultralytics,
+    voc,
+)
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
 
@@ -38,8 +50,22 @@ FORMATS = {
     "coco": Format(
         "a JSON file of `images`, `annotations` and `categories` for each split", coco.recognise, coco.open_coco
     ),
+    "cityscapes": Format(
+        "`leftImg8bit/` and `gtFine/` with `labelIds` masks", cityscapes.recognise, cityscapes.open_cityscapes
+    ),
+    "ade20k": Format("the scene parsing benchmark of ADE20K", ade20k.recognise, ade20k.open_ade20k),
     "camvid": Format("CamVid: the original, Kaggle's, SegNet's", camvid.recognise, camvid.open_camvid),
     "pet": Format("Oxford-IIIT Pet: `images/`, `annotations/trimaps/` and its lists", pet.recognise, pet.open_pet),
+    "objects": Format(
+        "`ID/images/ID.png` and `ID/masks/*.png`, one for each object", objects.recognise, objects.open_objects
+    ),
+    "class-folders": Format(
+        "`images/NAME.jpg` and `masks/CLASS/NAME.png`", layers.recognise_class_folders, layers.open_class_folders
+    ),
+    "class-files": Format(
+        "`images/NAME.jpg` and `masks/NAME_CLASS.png`", layers.recognise_class_files, layers.open_class_files
+    ),
+    "csv": Format("a table with columns `image` and `mask`, perhaps `split`", table.recognise, table.open_table),
     "folders": Format(
         "`images/` + `masks/`, with or without splits; see above", folders.recognise, folders.open_folders
     ),

@@ -74,6 +74,8 @@ def open_named(root: Path, folders: Mapping[str, tuple[Path, Path]], lone: Seque
     if lone:
         strays.append(Stray("unpaired", tuple(lone)))
     if not splits and not any(stray.finding == "ambiguous" for stray in strays):
+        if closed := [path for stray in strays if stray.finding == "unreadable" for path in stray.paths]:
+            raise DataError(f"{listing(closed)}: may not be read (permissions).")
         looked = listing(dict.fromkeys(folder for both in folders.values() for folder in both))
         raise DataError(f"{root}: no image has a mask of the same name. Looked in {looked}.")
     return Dataset(root, splits, strays=tuple(strays))

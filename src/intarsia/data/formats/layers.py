@@ -4,15 +4,15 @@
     images/NAME.jpg + masks/NAME_CLASS.png       class files; NAME-CLASS too
 
 Both with splits as in plain folders. A picture without a mask for a class does not hold it. What is in none is the
-class `background`, which may have masks of its own. The other classes follow in alphabetical order; where two overlap,
-the later one counts.
+class `background`, which may have masks of its own. The other classes follow in alphabetical order; where two
+overlap, the later one counts.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from intarsia.data.formats.folders import find_layout
+from intarsia.data.formats.folders import SPLIT_FOLDERS, find_layout
 from intarsia.data.pairing import MASK_ENDINGS, Pairing, by_name, files_in, folders_in, list_files, without_suffix
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES, decode_mask
@@ -25,14 +25,15 @@ _MOST_CLASSES = 64  # more endings than that are numbers of some kind
 _BACKGROUND = "background"
 
 Place = Callable[[str, Collection[str]], tuple[str, str]]
-"""(path of a mask without suffix, names of images) -> (name of its image, its class); no class where it has none."""
+"""(path of a mask without suffix, names of images) -> (name of its image, its class, empty where it has none)"""
 
 
 def recognise_class_folders(path: Path) -> bool:
     """Two or more folders of masks with the names of images, and no such folders of images."""
     images, masks = _first_folders(path)
     classes = folders_in(masks)
-    if len(classes) < 2 or files_in(masks, MASK_SUFFIXES) or set(classes) & set(folders_in(images)):
+    others = {*folders_in(images), *(name for names in SPLIT_FOLDERS.values() for name in names)}
+    if len(classes) < 2 or files_in(masks, MASK_SUFFIXES) or not others.isdisjoint(classes):
         return False
     names = _names(images, IMAGE_SUFFIXES)
     return not any(names.isdisjoint(_names(masks / name, MASK_SUFFIXES)) for name in classes)
@@ -151,7 +152,7 @@ def _pairs(
 
 def _refuse_many_values(masks: Iterable[tuple[str, Path]]) -> None:
     """Looks at the first mask of each class: folders may hold other things than classes."""
-    for path in {class_name: path for class_name, path in reversed(list(masks))}.values():
+    for path in dict(reversed(list(masks))).values():
         try:
             pixels = decode_mask(path)
         except DataError:  # the doctor says it of each file

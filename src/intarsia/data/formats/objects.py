@@ -36,14 +36,16 @@ def open_objects(path: Path) -> Dataset:
     splits: dict[str, tuple[Pair, ...]] = {}
     for split, folder in _split_folders(path).items():
         pairs: list[Pair] = []
+        alone: list[Path] = []
         for name in folders_in(folder):
             image, masks = _image(folder / name), _masks(folder / name)
             if image and masks:
                 pairs.append(Pair(name, image, Layers(tuple((mask, 1) for mask in masks))))
-            else:
-                result.stray("unpaired", [folder / name])
+            elif {"images", "masks"} & set(folders_in(folder / name)):
+                alone.append(folder / name)
         if pairs:
             splits[split] = tuple(pairs)
+        result.stray("unpaired", alone if pairs else [folder])
     if not splits:
         raise DataError(
             f"{path}: expected a folder ID/ for each picture, with ID/images/ID.png and ID/masks/*.png."
