@@ -240,7 +240,17 @@ def test_where_it_may_not_be_written(scenes, tmp_path):
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
 
 
+def test_classes_that_nobody_can_tell(tmp_path):
+    for number in range(4):
+        write_pair(tmp_path / "old", f"{number}", images(1)[0], noise(12, 16, 3, seed=number + 9))
+    with pytest.raises(DataError, match="mend:"):
+        convert(tmp_path / "old", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_no_dataset(tmp_path):
+    with pytest.raises(DataError, match="has no pairs"):
+        convert(Dataset(tmp_path, {}, Labels.of_values([0])), tmp_path.with_name("new"))
     with pytest.raises(DataError, match="does not exist"):
         convert(tmp_path / "nothing", tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -87,7 +87,7 @@ def test_the_command_line_does_not_import_what_computes(program: str) -> None:
     assert not loaded_after(quiet + indented) & HEAVY
 
 
-@pytest.mark.parametrize("name", ["open_dataset", "Settings", "make_settings", "Labels", "read_mask"])
+@pytest.mark.parametrize("name", ["open_dataset", "Settings", "make_settings", "Labels", "read_mask", "fetch", "convert"])
 def test_what_only_reads_does_not_import_torch(name: str) -> None:
     assert "torch" not in loaded_after(f"import intarsia; intarsia.{name}")
 
@@ -100,6 +100,8 @@ def test_what_only_reads_does_not_import_torch(name: str) -> None:
         (intarsia.predict, ["model", "inputs", "out"]),
         (intarsia.load, ["path", "device"]),
         (intarsia.open_dataset, ["path"]),
+        (intarsia.fetch, ["source", "folder"]),
+        (intarsia.convert, ["src", "dst"]),
     ],
 )
 def test_the_positional_arguments_are_those_of_the_readme(function: Callable, first: list[str]) -> None:

@@ -105,9 +105,7 @@ def scatter(sizes: Mapping[str, Sequence[tuple[int, int]]], about: str) -> Marku
         for (x, y), count in sorted(cells.items()):
             radius = min(3 + math.log2(count), 12)
             shapes.append(_mark(place, _LEFT + x * _CELL, _TOP + high - y * _CELL, radius))
-    chart = element(
-        "svg", *shapes, viewBox=f"0 0 {_WIDE} {_HIGH}", role="img", aria_label=about, class_="scatter"
-    )
+    chart = element("svg", *shapes, viewBox=f"0 0 {_WIDE} {_HIGH}", role="img", aria_label=about, class_="scatter")
     keys = [element("span", _key(place, bar=False), name) for place, name in enumerate(sizes)]
     return join(element("p", *keys, class_="keys"), chart)
 
@@ -177,9 +175,7 @@ def _mark(series: int, x: float, y: float, radius: float) -> Markup:
 def _key(series: int, *, bar: bool = True) -> Markup:
     """The sign of a series, for the line above a chart."""
     first = bar and series == 0
-    sign = (
-        element("rect", x=0, y=5, width=14, height=7, rx=2, class_="sign") if first else _mark(series, 7, 8, 4.5)
-    )
+    sign = element("rect", x=0, y=5, width=14, height=7, rx=2, class_="sign") if first else _mark(series, 7, 8, 4.5)
     return element("svg", sign, width=14, height=16, class_="key", aria_hidden="true")
 
 

@@ -63,6 +63,8 @@ def convert(
     dataset = src if isinstance(src, Dataset) else open_dataset(src)
     _refuse_target(dst, dataset.root)
     pairs = _undrawn(dataset)
+    if not pairs:
+        raise DataError(f"{dataset.root}: has no pairs.")
     labels = dataset.labels
     before = 0
     if labels is None:

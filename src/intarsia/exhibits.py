@@ -86,17 +86,20 @@ class View:
         return [index for index, _ in counts if 0 <= index < len(self.labels)]
 
 
-def view(pair: Pair, labels: Labels | None, finding: str = "") -> View:
+def view(look: Look, labels: Labels | None, finding: str = "") -> View:
     """Opens a pair and makes it small.
 
     Args:
-        pair: image and mask.
+        look: the pair.
         labels: the classes; None shows the mask as it is stored.
         finding: what was found in it; see `View.spots`.
 
     Raises:
-        DataError: a file cannot be decoded, or the mask is of another kind than the labels speak of.
+        DataError: a file cannot be decoded.
     """
+    pair = look.pair
+    if labels is not None and look.record.mask is not None and not fits(look.record.mask, labels):
+        labels = None
     image, size = _small_image(pair)
     mask = fit_mask(_stored(pair, size, labels), size, pair)
     mask_size = (mask.shape[0], mask.shape[1])

@@ -1,22 +1,23 @@
 """The dataset as it looks, for a page: its classes and images in numbers, and pairs side by side."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import ParamSpec
 
 import numpy as np
 
 from intarsia.charts import Bar, bars, scatter
-from intarsia.data.check.findings import KINDS, Finding
+from intarsia.data.check.findings import Finding
 from intarsia.data.check.inspection import Inspection
 from intarsia.data.check.looks import Look
 from intarsia.data.check.placement import better_place
-from intarsia.draw import IGNORED_COLOR, outlined
+from intarsia.draw import outlined
 from intarsia.errors import DataError, counted, listing
 from intarsia.exhibits import View, doubtful, moved, samples, troubled, twins, view
-from intarsia.labels import Color, Labels
+from intarsia.labels import Labels
 from intarsia.pages import Markup, element, figure, join, legend, picture, prose, scroll, swatch, table
 
-_MOST_SAMPLES = 12
+_MOST_SAMPLES = 12  # pairs
 _MOST_TWINS = 6
 _MOST_DOUBTFUL = 6
 _MOST_TROUBLED = 8
@@ -24,7 +25,8 @@ _MOST_CLASSES = 500  # rows of the table
 _MOST_BANDS = 100
 _MOST_BARS_AT_ONCE = 40  # more scroll
 _MOST_IN_COMMON = 16  # classes with one legend for all samples; with more, each sample has its own
-_MOST_IN_OWN = 10
+
+_Given = ParamSpec("_Given")
 
 
 def classes(inspection: Inspection) -> Markup:
@@ -52,7 +54,10 @@ def classes(inspection: Inspection) -> Markup:
     long = len(drawn) > _MOST_BARS_AT_ONCE
     return join(
         table(head, rows, "Classes", texts=2),
-        *(element("p", prose(line), class_="soft") for line in _about_classes(inspection, labels, int(pixels.sum()))),
+        *(
+            element("p", prose(line), class_="soft")
+            for line in _about_classes(inspection, labels, int(pixels.sum()))
+        ),
         scroll(chart, "Histogram", "chart") if long else element("div", chart, class_="chart"),
     )
 
@@ -83,14 +88,13 @@ def images(inspection: Inspection) -> Markup:
     sizes: dict[str, list[tuple[int, int]]] = {}
     for split, image in seen:
         sizes.setdefault(split, []).append(image.size)
-    distinct = sorted({image.size for _, image in seen})
+    distinct = {image.size for _, image in seen}
+    number = counted(len(seen), "image")
     if len(distinct) == 1:
-        said = f"{counted(len(seen), 'image')} of {_size(distinct[0])} pixels (height × width)"
+        parts = [element("p", f"{number} of {_size(min(distinct))} pixels (height × width).")]
     else:
-        said = f"{counted(len(seen), 'image')} of {len(distinct):,} sizes"
-        said += f"; the median in train is {_size(inspection.size)} pixels (height × width)" if any(inspection.size) else ""
-    parts = [element("p", f"{said}.")]
-    if len(distinct) > 1:
+        median = f"The median in train is {_size(inspection.size)} pixels." if any(inspection.size) else ""
+        parts = [element("p", f"{number} of {len(distinct):,} sizes (height × width). {median}")]
         parts.append(element("div", scatter(sizes, "Sizes of the images in each split"), class_="chart"))
     bands = zip(inspection.mean, inspection.std, strict=True)
     rows = [[str(band), f"{mean:.5g}", f"{std:.5g}"] for band, (mean, std) in enumerate(bands, 1)][:_MOST_BANDS]
@@ -107,19 +111,110 @@ def _size(size: tuple[int, int]) -> str:
 
 def scenes(inspection: Inspection) -> Markup:
     """Pairs of all splits: the image, and its mask over it."""
-    labels = inspection.labels
-    in_common = labels is not None and len(labels) <= _MOST_IN_COMMON
-    shown: set[int] = set()
+    looks = samples(inspection, _MOST_SAMPLES)
+    if inspection.labels is None or len(inspection.labels) > _MOST_IN_COMMON:
+        return _grid([_sample(look, inspection.labels, own_legend=True) for look in looks])
+    figures = _grid([_sample(look, inspection.labels, own_legend=False) for look in looks])
+    return join(_legend(inspection.labels, range(len(inspection.labels))), figures) if looks else Markup()
 
-    def one(look: Look) -> Markup:
-        seen = view(look.pair, labels)
-        shown.update(seen.classes)
-        over = "its classes" if labels is not None else "its mask, as stored"
-        own = Markup() if labels is None or in_common else _legend(labels, seen.classes)
-        return figure(_side_by_side(look, seen, over, seen.over_image), _name(look), own)
 
-    figures = [_or_a_word(look, one) for look in samples(inspection, _MOST_SAMPLES)]
-    if not figures:
+def duplicates(inspection: Inspection) -> Markup:
+    """Pictures that occur twice, or nearly, side by side; where their masks differ, these over them."""
+    found = twins(inspection, _MOST_TWINS)
+    return _grid([_twins(*each, inspection.labels) for each in found])
+
+
+def alignments(inspection: Inspection) -> Markup:
+    """The borders of those masks over their images that lie worst on the edges, and where they would lie better."""
+    found = doubtful(inspection, _MOST_DOUBTFUL)
+    if not found:
         return Markup()
-    common = _legend(labels, sorted(shown)) if labels is not None and in_common else Markup()
-    return join(common, _grid(figures))
+    said = "Borders of masks over their images, those first that lie worst on the edges. "
+    others = "" if all(named for _, named in found) else "Where nothing is said of a pair, it may well be right."
+    return join(element("p", said + others), _grid([_alignment(*each, inspection.labels) for each in found]))
+
+
+def masks(inspection: Inspection) -> Markup:
+    """Masks whose trouble is seen best: of another size than their image, or with odd pixels."""
+    found = troubled(inspection, _MOST_TROUBLED)
+    return _grid([_trouble(*each, inspection.labels) for each in found])
+
+
+def _or_why_not(make: Callable[_Given, Markup]) -> Callable[_Given, Markup]:
+    """A figure of files that cannot be opened any more is a word about them."""
+
+    @wraps(make)
+    def made(*args: _Given.args, **named: _Given.kwargs) -> Markup:
+        try:
+            return make(*args, **named)
+        except DataError as error:
+            return element("p", f"Left out here: {error}", class_="skipped")
+
+    return made
+
+
+@_or_why_not
+def _sample(look: Look, labels: Labels | None, *, own_legend: bool) -> Markup:
+    seen = view(look, labels)
+    said = "classes" if seen.labels else "mask, as it is stored"
+    own = _legend(seen.labels, seen.classes) if seen.labels and own_legend else Markup()
+    return figure(
+        [_image(look, seen), (picture(seen.over_image, f"Mask of {_name(look)}"), said)], _path(look), own
+    )
+
+
+@_or_why_not
+def _twins(finding: Finding, one: Look, other: Look, labels: Labels | None) -> Markup:
+    pictures = []
+    for look in (one, other):
+        seen = view(look, labels)
+        shown = seen.over_image if finding.id == "contradiction" else seen.image
+        pictures.append((picture(shown, f"Image of {_name(look)}"), _path(look)))
+    return figure(pictures, element("code", finding.id))
+
+
+@_or_why_not
+def _alignment(look: Look, named: bool, labels: Labels | None) -> Markup:
+    seen = view(look, labels)
+    as_is = picture(outlined(seen.image, seen.mask), f"Borders of the mask of {_name(look)}")
+    if not (named and look.record.alignment):
+        return figure([_image(look, seen), (as_is, "the mask's borders")], _path(look))
+    better = outlined(seen.image, moved(seen.mask, look.record.alignment))
+    where = better_place(look.record.alignment)
+    pictures = [(as_is, "as it is"), (picture(better, f"The same borders, {where}"), where)]
+    return figure(pictures, _path(look), " ", element("code", "misaligned"))
+
+
+@_or_why_not
+def _trouble(finding: Finding, look: Look, labels: Labels | None) -> Markup:
+    seen = view(look, labels, finding.id)
+    if seen.spots is not None:
+        pictures = [_image(look, seen), (picture(seen.explained, f"Spots in {_name(look)}"), "where")]
+    else:
+        mask = picture(seen.colored, f"Mask of {_name(look)}", photo=False)
+        image, said = _image(look, seen)
+        pictures = [(image, f"{said}, {_size(seen.size)}"), (mask, f"mask, {_size(seen.mask_size)}")]
+    return figure(pictures, _path(look), " ", element("code", finding.id))
+
+
+def _image(look: Look, seen: View) -> tuple[Markup, str]:
+    return picture(seen.image, f"Image of {_name(look)}"), "image"
+
+
+def _name(look: Look) -> str:
+    return f"{look.split}/{look.pair.name}"
+
+
+def _path(look: Look) -> Markup:
+    return element("span", _name(look), class_="path")
+
+
+def _legend(labels: Labels, shown: Sequence[int]) -> Markup:
+    """Names and colours of classes, of many only the first."""
+    entries = [(labels.names[index], labels.colors[index]) for index in shown[:_MOST_IN_COMMON]]
+    more = len(shown) - len(entries)
+    return legend(entries, *([f"and {more} more"] if more else []))
+
+
+def _grid(figures: Sequence[Markup]) -> Markup:
+    return element("div", *figures, class_="figures") if figures else Markup()

@@ -144,9 +144,7 @@ def _below_root(text: str, inspection: Inspection) -> str:
 
 def _next(inspection: Inspection) -> Markup:
     """The commands that lead from here to a training."""
-    by_hand = [
-        error.id for error in inspection.of_severity("error") if not (error.settings or error.exclude)
-    ]
+    by_hand = [error.id for error in inspection.of_severity("error") if not (error.settings or error.exclude)]
     if inspection.labels is None or by_hand:
         what = f"Mend by hand what no dataset file can mend ({', '.join(by_hand)}), and check again:"
         steps = [(what, f"intarsia check {_root(inspection)} --report check.html")]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intarsia.data.index import _draw_val, open_dataset
+from intarsia.data.index import _draw_val, declared_file, find_dataset, open_dataset
 from intarsia.data.pairs import Pair
 from intarsia.errors import DataError
 from tests.conftest import found, touch
@@ -16,7 +16,7 @@ def test_a_path_that_is_no_dataset(tmp_path):
     with pytest.raises(DataError, match="gone: does not exist"):
         open_dataset(tmp_path / "gone")
     touch(tmp_path, "a.zip")
-    with pytest.raises(DataError, match=r"a\.zip: is a file. A dataset is a folder, or .*\.toml"):
+    with pytest.raises(DataError, match=r"a\.zip: is a file of no known format\. A dataset is a folder, .*\.toml"):
         open_dataset(tmp_path / "a.zip")
 
 
@@ -29,11 +29,30 @@ def test_a_split_that_is_not_there(tmp_path):
 class TestDatasetFile:
     def test_inside_the_folder_it_is_honoured(self, tmp_path):
         touch(tmp_path, "images/train/a.jpg", "masks/train/a.png")
-        (tmp_path / "dataset.toml").write_text('classes = ["sky", "road"]\nignore = [11]')
+        (tmp_path / "dataset.toml").write_text(
+            'ignore = [11]\nsnap = 2\n[classes]\nsky = 0\nroad = {value = [1, 7], color = "#804080"}'
+        )
         dataset = open_dataset(tmp_path)
         assert dataset.labels.names == ("sky", "road")
+        assert dataset.labels.values == ((0,), (1, 7))
         assert dataset.labels.ignore == (11, 255)
+        assert (dataset.labels.snap, dataset.names) == (2, ())
         assert dataset.ignore == (11,)
+
+    def test_names_alone_leave_the_values_to_the_masks(self, tmp_path):
+        touch(tmp_path, "images/train/a.jpg", "masks/train/a.png")
+        (tmp_path / "dataset.toml").write_text('classes = ["sky", "road"]\nignore = [11]\nencoding = "objects"')
+        dataset = open_dataset(tmp_path)
+        assert dataset.labels is None
+        assert dataset.names == ("sky", "road")
+        assert (dataset.ignore, dataset.encoding) == ((11,), "objects")
+
+    def test_its_names_go_before_those_of_a_list(self, tmp_path):
+        touch(tmp_path, "images/train/a.jpg", "masks/train/a.png")
+        (tmp_path / "classes.txt").write_text("one\ntwo\n")
+        assert open_dataset(tmp_path).names == ("one", "two")
+        (tmp_path / "dataset.toml").write_text('classes = ["sky", "road"]')
+        assert open_dataset(tmp_path).names == ("sky", "road")
 
     def test_it_points_elsewhere(self, tmp_path):
         touch(tmp_path, "far/images/train/a.jpg", "far/masks/train/a.png")
@@ -62,16 +81,90 @@ class TestDatasetFile:
     def test_ignored_values_are_merged(self, tmp_path):
         touch(tmp_path, "images/train/a.jpg", "masks/train/a.png")
         assert open_dataset(tmp_path, ignore=[7, 7]).ignore == (7,)
-        (tmp_path / "dataset.toml").write_text('classes = ["sky"]\nignore = [11]')
+        (tmp_path / "dataset.toml").write_text("ignore = [11]\nclasses = {sky = 0}")
         dataset = open_dataset(tmp_path, ignore=[7, 11])
         assert dataset.ignore == (11, 7)
         assert dataset.labels.ignore == (11, 255, 7)
 
     def test_a_class_cannot_be_ignored(self, tmp_path):
         touch(tmp_path, "images/train/a.jpg", "masks/train/a.png")
-        (tmp_path / "dataset.toml").write_text('classes = ["sky", "road"]')
-        with pytest.raises(DataError, match="value 1 has two meanings"):
+        (tmp_path / "dataset.toml").write_text("classes = {sky = 0, road = 1}")
+        with pytest.raises(DataError, match=r"value 1 has two meanings.*--ignore, or ignore in the dataset file"):
             open_dataset(tmp_path, ignore=[1])
+
+    def test_it_names_the_format(self, tmp_path):
+        touch(tmp_path, "images/a.jpg", "masks/a.png")
+        (tmp_path / "data.yaml").write_text("train: images\nmasks_dir: masks\nnames: [sky]\n")
+        assert open_dataset(tmp_path).format == "ultralytics"
+        (tmp_path / "dataset.toml").write_text('format = "folders"')
+        assert open_dataset(tmp_path).format == "folders"
+
+    @pytest.mark.parametrize(
+        ("exclude", "kept"),
+        [
+            (["train/a"], {"train": ["b", "sub/c"], "val": ["a", "b"]}),
+            (["a"], {"train": ["b", "sub/c"], "val": ["b"]}),
+            (["sub/c", "train/b"], {"train": ["a"], "val": ["a", "b"]}),
+            (["train/a", "train/b", "train/sub/c"], {"val": ["a", "b"]}),
+            (["c", "test/a", "a.jpg"], {"train": ["a", "b", "sub/c"], "val": ["a", "b"]}),
+        ],
+    )
+    def test_excluded_pairs_are_left_out(self, tmp_path, exclude, kept):
+        names = ("train/a", "train/b", "train/sub/c", "val/a", "val/b")
+        touch(tmp_path, *(f"images/{name}.jpg" for name in names), *(f"masks/{name}.png" for name in names))
+        (tmp_path / "dataset.toml").write_text(f"exclude = {exclude}")
+        dataset = open_dataset(tmp_path)
+        assert {split: [pair.name for pair in pairs] for split, pairs in dataset.splits.items()} == kept
+
+    def test_excluded_pairs_move_none_of_those_that_are_drawn(self, tmp_path):
+        names = [f"{number:03}" for number in range(60)]
+        touch(tmp_path, *(f"{kind}/{name}.png" for kind in ("images", "masks") for name in names))
+        before = {pair.name for pair in open_dataset(tmp_path).split("val")}
+        gone = {*sorted(before)[:2], "001"}
+        (tmp_path / "dataset.toml").write_text(f"exclude = {[f'train/{name}' for name in sorted(gone)]}")
+        dataset = open_dataset(tmp_path)
+        assert {pair.name for pair in dataset.split("val")} == before - gone
+        assert not gone & {pair.name for pair in dataset.split("train")}
+
+    def test_excluded_names_are_no_longer_ambiguous(self, tmp_path):
+        touch(tmp_path, *(f"images/train/{file}" for file in ("a.jpg", "b.jpg", "b.png")))
+        touch(tmp_path, "masks/train/a.png", "masks/train/b.png")
+        with pytest.raises(DataError, match="two images of one name"):
+            open_dataset(tmp_path)
+        (tmp_path / "dataset.toml").write_text('exclude = ["train/b"]')
+        dataset = open_dataset(tmp_path)
+        assert (found(dataset, tmp_path), dataset.strays) == (
+            {"train": [("images/train/a.jpg", "masks/train/a.png")]},
+            (),
+        )
+
+    @pytest.mark.parametrize("mends", [(), ("exif",), ("resize", "exif")])
+    def test_mends_are_allowed_to_every_pair(self, tmp_path, mends):
+        touch(tmp_path, *(f"{kind}/{name}.png" for kind in ("images", "masks") for name in "abc"))
+        (tmp_path / "dataset.toml").write_text(f"mend = {list(mends)}")
+        dataset = open_dataset(tmp_path)
+        assert {pair.mends for pairs in dataset.splits.values() for pair in pairs} == {mends}
+        assert len(dataset.split("train") + dataset.split("val")) == 3
+
+
+def test_ambiguous_files_are_left_out_and_noted_where_all_is_to_be_told(tmp_path):
+    touch(tmp_path, "images/train/a.jpg", "images/train/a.png", "images/train/b.jpg")
+    touch(tmp_path, "masks/train/a.png", "masks/train/b.png")
+    dataset = find_dataset(tmp_path)
+    assert found(dataset, tmp_path) == {"train": [("images/train/b.jpg", "masks/train/b.png")]}
+    (stray,) = dataset.strays
+    assert (stray.finding, stray.about) == ("ambiguous", "two images of one name")
+    assert stray.paths == (tmp_path / "images/train/a.jpg", tmp_path / "images/train/a.png")
+    with pytest.raises(DataError, match=r"a\.jpg and .*a\.png: two images of one name\. Remove or rename one"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["streets.toml", "dataset.toml"])
+def test_the_dataset_file_of_a_path(tmp_path, name):
+    (tmp_path / name).touch()
+    assert declared_file(tmp_path / name) == tmp_path / name
+    assert declared_file(tmp_path) == (tmp_path / name if name == "dataset.toml" else None)
+    assert declared_file(tmp_path / "gone.toml") is None
 
 
 def pairs_of(names) -> tuple[Pair, ...]:

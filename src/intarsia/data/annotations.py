@@ -14,7 +14,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, Vali
 from pydantic_core import PydanticCustomError
 
 from intarsia.data.classlists import is_void
-from intarsia.data.pairs import Stray
+from intarsia.data.pairing import Pairing, files_in
+from intarsia.data.pairs import Pair
+from intarsia.data.read import IMAGE_SUFFIXES
+from intarsia.data.sources import Shapes
 from intarsia.errors import DataError
 from intarsia.labels import Color, Labels
 
@@ -128,16 +131,43 @@ def class_table(names: Iterable[str], colors: Mapping[str, Color] | None = None)
     return replace(labels, colors=shown), values | dict.fromkeys(ignored, void)
 
 
-def missing_images(paths: Sequence[Path], file: Path) -> tuple[Stray, ...]:
-    """What becomes of pictures that an annotation file names and that are not there."""
-    number = f"{len(paths)} picture{'s' * (len(paths) != 1)}"
-    return (Stray("missing-image", tuple(paths), f"{number} of {file.name} not found"),) if paths else ()
+def pair_named(entries: Iterable[tuple[str, Path, Shapes]], file: Path) -> Pairing:
+    """Pairs the pictures that an annotation file names with their masks; sorted by name.
+
+    Args:
+        entries: (name with suffix, picture, mask) of each.
+        file: the annotation file. Pictures that are not there, or that it names twice, become strays.
+    """
+    found: dict[Path, list[tuple[str, Shapes]]] = {}
+    for name, image, mask in entries:
+        found.setdefault(image, []).append((name, mask))
+    there = set(filter(is_file, found))
+    once = {image: own[0] for image, own in found.items() if len(own) == 1 and image in there}
+    names = unique_names([name for name, _ in once.values()])
+    pairs = [Pair(name, image, mask) for name, (image, (_, mask)) in zip(names, once.items(), strict=True)]
+    result = Pairing(sorted(pairs, key=lambda pair: pair.name))
+    for image in [image for image, own in found.items() if len(own) > 1]:
+        result.stray("ambiguous", [image], f"{len(found[image])} entries of one picture in {file.name}")
+    missing = [image for image in found if image not in there]
+    result.stray("missing-image", missing, f"{_counted(missing, 'picture')} of {file.name} not found")
+    return result
 
 
-def bad_shapes(found: Sequence[tuple[Path, str]]) -> tuple[Stray, ...]:
-    """What becomes of annotations without a usable shape: their files, and which they are there."""
-    if not found:
-        return ()
-    files = tuple(dict.fromkeys(path for path, _ in found))
-    number = f"{len(found)} annotation{'s' * (len(found) != 1)}"
-    return (Stray("bad-shape", files, f"{number} without a usable shape, for example {found[0][1]}"),)
+def unnamed_pictures(named: Iterable[Path], result: Pairing) -> None:
+    """Notes the pictures that lie beside those that annotation files name."""
+    named = set(named)
+    folders = sorted({image.parent for image in named})
+    beside = [folder / name for folder in folders for name in files_in(folder, IMAGE_SUFFIXES)]
+    alone = [image for image in beside if image not in named]
+    result.stray("unpaired", alone, "pictures that no annotation file names")
+
+
+def bad_shapes(found: Sequence[tuple[Path, str]], result: Pairing) -> None:
+    """Notes annotations without a usable shape: (file, which of its annotations) of each."""
+    if found:
+        about = f"{_counted(found, 'annotation')} without a usable shape, for example {found[0][1]}"
+        result.stray("bad-shape", dict.fromkeys(file for file, _ in found), about)
+
+
+def _counted(items: Sequence[object], what: str) -> str:
+    return f"{len(items)} {what}{'s' * (len(items) != 1)}"

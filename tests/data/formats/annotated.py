@@ -33,14 +33,14 @@ def drawn(dataset: Dataset, split: str = "train") -> dict[str, np.ndarray]:
     return {pair.name: read_source(pair.mask, (HEIGHT, WIDTH)) for pair in dataset.splits[split]}
 
 
-def assert_scenes(dataset: Dataset, name_of: dict[str, str] | None = None) -> None:
+def assert_scenes(dataset: Dataset, background: str = "background", prefix: str = "") -> None:
     """The pairs of `SPLITS`, whose masks are those of the scenes."""
     for split, expected in SPLITS.items():
         masks = drawn(dataset, split)
-        assert list(masks) == [(name_of or {}).get(name, name) for name in expected]
+        assert list(masks) == [prefix + name for name in expected]
         for name, mask in zip(expected, masks.values(), strict=True):
             np.testing.assert_array_equal(mask, scene(name)[1])
-    assert dataset.labels.names == ("background", "road", "car")
+    assert dataset.labels.names == (background, "road", "car")
     assert dataset.labels.values == ((0,), (1,), (2,))
     assert dataset.strays == ()
 
@@ -82,8 +82,33 @@ def write_roboflow(root: Path) -> None:
     write(root / "README.roboflow.txt", "streets")
 
 
+def labelme(name: str, image: str) -> dict[str, Any]:
+    """What labelme says of a scene."""
+    (left, top, right, bottom), road = boxes(name)["car"], corners(*boxes(name)["road"])
+    car = {"label": "car", "points": [[right, top], [left, bottom]], "group_id": None, "shape_type": "rectangle"}
+    return {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": [{"label": "road", "points": road, "shape_type": "polygon", "flags": {}}, car],
+        "imagePath": image,
+        "imageData": "aGFyZGx5",
+        "imageHeight": HEIGHT,
+        "imageWidth": WIDTH,
+    }
+
+
+def write_labelme(root: Path) -> None:
+    """With labels.txt, each file beside its image, in folders of splits."""
+    for split, names in SPLITS.items():
+        for name in names:
+            save(root / f"{split}/{name}.jpg", scene(name)[0])
+            write_json(root / f"{split}/{name}.json", labelme(name, f"{name}.jpg"))
+    write(root / "labels.txt", "__ignore__\n_background_\nroad\ncar\n")
+
+
 ANNOTATED = {
     "coco 2017": ("coco", write_coco),
     "coco of Roboflow": ("coco", write_roboflow),
+    "labelme": ("labelme", write_labelme),
 }
 """{what: (the format that must recognise it, its writer)}"""

@@ -151,6 +151,68 @@ def write_pet(root: Path) -> None:
     write(root / "annotations/list.txt", "#Image CLASS-ID SPECIES BREED ID\nAbyssinian_1 1 1 1\n")
 
 
+def write_cityscapes(root: Path) -> None:
+    """Ids 4 (static: ignored), 7 (road) and 26 (car), and the other pictures that lie beside them."""
+    for split, of in {"train": "ab", "val": "c", "test": "d"}.items():
+        for name in of:
+            image, mask = scene(name)
+            city = "berlin" if split == "test" else "ulm"
+            save(root / f"leftImg8bit/{split}/{city}/{name}_leftImg8bit.png", image)
+            masks = root / f"gtFine/{split}/{city}"
+            save(masks / f"{name}_gtFine_labelIds.png", np.array([4, 7, 26], dtype=np.uint8)[mask])
+            save(masks / f"{name}_gtFine_color.png", image)
+            save(masks / f"{name}_gtFine_instanceIds.png", mask.astype(np.uint16) * 1000)
+            write(masks / f"{name}_gtFine_polygons.json", "{}")
+
+
+def write_ade20k(root: Path) -> None:
+    """Values 0 (ignored), 7 (road) and 21 (car)."""
+    for split, (word, of) in {"training": ("train", "abc"), "validation": ("val", "d")}.items():
+        for name in of:
+            image, mask = scene(name)
+            own = f"ADE_{word}_0000000{NAMES.index(name)}"
+            save(root / f"images/{split}/{own}.jpg", image)
+            save(root / f"annotations/{split}/{own}.png", np.array([0, 7, 21], dtype=np.uint8)[mask])
+
+
+def write_class_folders(root: Path) -> None:
+    for name in NAMES:
+        image, mask = scene(name)
+        save(root / f"images/{name}.jpg", image)
+        save(root / f"masks/road/{name}.png", np.uint8(255) * (mask > 0))
+        save(root / f"masks/vehicle/{name}.png", np.uint8(255) * (mask == 2))
+
+
+def write_class_files(root: Path) -> None:
+    for split, of in {"train": "abc", "val": "d"}.items():
+        for name in of:
+            image, mask = scene(name)
+            save(root / f"images/{split}/{name}.jpg", image)
+            save(root / f"masks/{split}/{name}_road.png", np.uint8(255) * (mask > 0))
+            save(root / f"masks/{split}/{name}_vehicle.png", np.uint8(255) * (mask == 2))
+
+
+def write_objects(root: Path) -> None:
+    """The left and the right half of the car are two objects."""
+    for name in NAMES:
+        image, mask = scene(name)
+        save(root / f"{name}01/images/{name}01.png", image)
+        left = np.arange(WIDTH) < WIDTH // 2
+        for number, half in enumerate((left, ~left)):
+            save(root / f"{name}01/masks/{name}{number}.png", np.uint8(255) * ((mask == 2) & half))
+
+
+def write_table(root: Path) -> None:
+    lines = ["image,mask,split\n"]
+    for split, of in {"training": "abc", "val": "d"}.items():
+        for name in of:
+            image, mask = scene(name)
+            save(root / f"photos/{name}.jpg", image)
+            save(root / f"drawn/{name}-drawn.png", mask)
+            lines.append(f"photos/{name}.jpg,drawn/{name}-drawn.png,{split}\n")
+    write(root / "pairs.csv", "".join(lines))
+
+
 SAMPLES = {
     "folders": ("folders", write_folders),
     "ultralytics, masks": ("ultralytics", write_ultralytics),
@@ -160,6 +222,12 @@ SAMPLES = {
     "camvid, Kaggle's": ("camvid", write_kaggle),
     "camvid, SegNet's": ("camvid", write_segnet),
     "pet": ("pet", write_pet),
+    "cityscapes": ("cityscapes", write_cityscapes),
+    "ade20k": ("ade20k", write_ade20k),
+    "class folders": ("class-folders", write_class_folders),
+    "class files": ("class-files", write_class_files),
+    "objects": ("objects", write_objects),
+    "csv": ("csv", write_table),
     "voc, of CVAT": ("voc", write_cvat_masks),
 }
 """{what: (the format that must recognise it, its writer)}"""

@@ -2,8 +2,7 @@
 
 import pytest
 
-from intarsia.data.index import find_dataset, open_dataset
-from intarsia.data.pairs import Stray
+from intarsia.data.index import open_dataset
 from intarsia.errors import DataError
 from tests.conftest import found, touch
 

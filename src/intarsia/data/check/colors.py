@@ -1,6 +1,6 @@
 """What masks in colours or with a palette mean: the dataset's own list, a known palette, or a class a colour."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +31,7 @@ def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
         known = Labels.of_colors(list(dataset.known_colors.values()), ignored, list(dataset.known_colors))
         return _with_noise(known, tally, "colours of the dataset's own list")
     if tally.noisy or len(tally.values) > _MOST_CLASSES:
-        kept = tally.peaks(_points(tally), _SPACING)
+        kept = tally.peaks(_points(tally.values.tolist()), _SPACING)
     else:
         kept = np.flatnonzero(~tally.stray).tolist()
     own = [color_of(value) for value in tally.values[kept].tolist()]
@@ -53,17 +53,17 @@ def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
 
 def _with_noise(labels: Labels, tally: Tally, words: str) -> Meaning:
     """Colours that are no class's: noise goes to the nearest class, a few are reported later with their files."""
-    known = np.flatnonzero(labels.classes_of(tally.values) >= 0).tolist()
-    few = len(tally.values) - len(known) <= _MOST_STRAYS and not tally.noisy
-    if few or not known:
+    unknown = int((labels.classes_of(tally.values) < 0).sum())
+    if unknown <= _MOST_STRAYS and not tally.noisy:
         return Meaning(labels, words, (note(f"Masks are {words}."),))
-    off = tally.share_off(_points(tally), known, _SPACING / 2)
+    classes = _points(value for own in labels.values for value in own)
+    off = tally.share_off(_points(tally.values.tolist()), classes, _SPACING / 2)
     return too_noisy(tally, off, "colours") if off > MOST_NOISE else snapped(labels, _ANY, off, words)
 
 
-def _points(tally: Tally) -> NDArray[np.float64]:
+def _points(values: Iterable[int]) -> NDArray[np.float64]:
     """[N, 3] red, green, blue."""
-    return np.array([color_of(value) for value in tally.values.tolist()], dtype=np.float64)
+    return np.array([color_of(value) for value in values], dtype=np.float64)
 
 
 def of_palette(dataset: Dataset, records: Sequence[MaskRecord], tally: Tally) -> Meaning:

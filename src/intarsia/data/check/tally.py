@@ -84,9 +84,15 @@ class Tally:
                 found.append(index)
         return sorted(found)
 
-    def share_off(self, points: NDArray[np.float64], kept: Sequence[int], near: float) -> float:
-        """Share of the pixels whose value is farther than `near` from that of every kept one."""
-        distances = np.stack([np.linalg.norm(points - points[index], axis=1) for index in kept])
+    def share_off(self, points: NDArray[np.float64], classes: NDArray[np.float64], near: float) -> float:
+        """Share of the pixels whose value is farther than `near` from those of all classes.
+
+        Args:
+            points: [N, D] where values lie.
+            classes: [C, D] where those of the classes lie.
+            near: the distance.
+        """
+        distances = np.stack([np.linalg.norm(points - own, axis=1) for own in classes])
         return 1 - int(self.pixels[distances.min(axis=0) <= near].sum()) / self.total
 
     def _only(self, kept: NDArray[np.bool_]) -> "Tally":

@@ -124,7 +124,7 @@ def _noisy(dataset: Dataset, tally: Tally) -> Meaning:
     if not 2 <= len(values) <= _MOST_IN_A_RAMP:
         return too_noisy(tally, 1.0, "values")
     nearest = min(high - low for low, high in pairwise(values))
-    off = tally.share_off(points, peaks, nearest / 4)
+    off = tally.share_off(points, points[peaks], nearest / 4)
     if off > MOST_NOISE:
         return too_noisy(tally, off, "values")
     if dataset.names and len(dataset.names) != len(values):

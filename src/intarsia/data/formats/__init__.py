@@ -14,6 +14,7 @@ from intarsia.data.formats import (
     cityscapes,
     coco,
     folders,
+    labelme,
     layers,
     objects,
     pet,
@@ -66,6 +67,7 @@ FORMATS = {
         "`images/NAME.jpg` and `masks/NAME_CLASS.png`", layers.recognise_class_files, layers.open_class_files
     ),
     "csv": Format("a table with columns `image` and `mask`, perhaps `split`", table.recognise, table.open_table),
+    "labelme": Format("a JSON file of `shapes` for each image", labelme.recognise, labelme.open_labelme),
     "folders": Format(
         "`images/` + `masks/`, with or without splits; see above", folders.recognise, folders.open_folders
     ),

@@ -1,17 +1,16 @@
 """Cityscapes, and sets that keep to its layout.
 
-    leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png
-    gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png       or labelTrainIds where there are no labelIds
+    leftImg8bit/{train,val,test}/CITY/NAME_leftImg8bit.png
+    gtFine/{train,val,test}/CITY/NAME_gtFine_labelIds.png      or labelTrainIds, where there are no labelIds
 
-The 19 classes that are trained, in the order of their train ids; all other ids are ignored. Of the six cities of the
-challenge's test split no masks are published, only dummies: they are left out.
+The 19 classes that are trained, in the order of their train ids; all other ids are ignored. Of the six cities of
+the challenge's test split, dummies are published instead of masks: they are left out.
 """
 
 from pathlib import Path
 
-from intarsia.data.formats.folders import SPLIT_FOLDERS
-from intarsia.data.pairing import Pairing, folders_in, list_files, match
-from intarsia.data.pairs import Dataset, Pair, Stray
+from intarsia.data.pairing import Listing, Pairing, folders_in, list_files, match
+from intarsia.data.pairs import SPLITS, Dataset, Pair
 from intarsia.data.palettes import CITYSCAPES_IDS, PALETTES
 from intarsia.errors import DataError
 from intarsia.labels import IGNORE, Labels
@@ -34,44 +33,44 @@ def open_cityscapes(path: Path) -> Dataset:
     Raises:
         DataError: no such folder, or no pairs.
     """
-    if not recognise(path):
-        raise DataError(f"{path}: expected the folders {_IMAGES}/ and {_MASKS}/.")
-    folders = {split: name for split, names in SPLIT_FOLDERS.items() for name in names if _has(path, name)}
-    ending = _IDS if any(_named(path / _MASKS / name, _IDS) for name in folders.values()) else _TRAIN_IDS
     result = Pairing()
+    listed = _listed(path, result)
+    all_masks = [file for _, masks in listed.values() for file in masks.files]
+    ending = _IDS if any(file.endswith(_IDS) for file in all_masks) else _TRAIN_IDS
     splits: dict[str, tuple[Pair, ...]] = {}
-    for split, name in folders.items():
-        images, masks = path / _IMAGES / name, path / _MASKS / name
-        if set(folders_in(images)) <= _WITHOUT_MASKS and split == "test":
-            result.stray("unpaired", [images], "Cityscapes publishes no masks of its test pictures")
-            continue
+    for split, (images, masks) in listed.items():
         found = Pairing()
-        match(images, _named(images, _IMAGE_ENDING, found), masks, _named(masks, ending), found)
-        result.strays += found.strays
+        match(images.folder, _named(images, _IMAGE_ENDING), masks.folder, _named(masks, ending), found)
+        result.strays += (*images.strays, *masks.strays, *found.strays)
         if found.pairs:
             splits[split] = tuple(found.pairs)
     if not splits:
-        raise DataError(
-            f"{path}: no picture NAME{_IMAGE_ENDING} in {_IMAGES}/SPLIT/CITY/ has a mask NAME{ending} in {_MASKS}/."
-        )
+        expected = f"{_IMAGES}/SPLIT/CITY/NAME{_IMAGE_ENDING} and {_MASKS}/SPLIT/CITY/NAME{ending}"
+        raise DataError(f"{path}: has no pairs of {expected}.")
     return Dataset(path, splits, _labels(ending), strays=tuple(result.strays))
 
 
-def _has(path: Path, split: str) -> bool:
-    return all(split in folders_in(path / folder) for folder in (_IMAGES, _MASKS))
+def _listed(path: Path, result: Pairing) -> dict[str, tuple[Listing, Listing]]:
+    """{split: its images and masks}; splits without masks become strays."""
+    listed: dict[str, tuple[Listing, Listing]] = {}
+    for split in SPLITS:
+        folders = [path / kind / split for kind in (_IMAGES, _MASKS) if split in folders_in(path / kind)]
+        if folders and split == "test" and _WITHOUT_MASKS.issuperset(folders_in(folders[0])):
+            result.stray("unpaired", folders[:1], "no masks of Cityscapes' test pictures are published")
+        elif len(folders) == 1:
+            result.stray("unpaired", folders)
+        elif folders:
+            listed[split] = (list_files(folders[0], {".png"}), list_files(folders[1], {".png"}))
+    return listed
 
 
-def _named(folder: Path, ending: str, result: Pairing | None = None) -> dict[str, list[str]]:
-    """{CITY/NAME: the files in `folder` of that name and ending}; what lies beside them becomes strays of `result`."""
-    listed = list_files(folder, {".png"})
-    if result is not None:
-        result.strays += listed.strays
+def _named(listed: Listing, ending: str) -> dict[str, list[str]]:
+    """{CITY/NAME: the file of that name and ending}."""
     return {file.removesuffix(ending): [file] for file in listed.files if file.endswith(ending)}
 
 
 def _labels(ending: str) -> Labels:
-    colors = tuple(PALETTES["cityscapes"].colors.values())
-    names = tuple(CITYSCAPES_IDS)
+    names, colors = tuple(CITYSCAPES_IDS), tuple(PALETTES["cityscapes"].colors.values())
     if ending == _TRAIN_IDS:
         return Labels(names, colors, tuple((index,) for index in range(len(names))))
     ids = CITYSCAPES_IDS.values()

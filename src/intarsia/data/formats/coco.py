@@ -31,15 +31,14 @@ from intarsia.data.annotations import (
     checked,
     class_table,
     is_file,
-    missing_images,
+    pair_named,
     start_of,
-    unique_names,
+    unnamed_pictures,
 )
 from intarsia.data.foreign import read_json
 from intarsia.data.formats.folders import IMAGE_FOLDERS, SPLIT_FOLDERS, split_of
-from intarsia.data.pairing import files_in, folders_in
-from intarsia.data.pairs import Dataset, Pair, Stray
-from intarsia.data.read import IMAGE_SUFFIXES
+from intarsia.data.pairing import Pairing, files_in, folders_in
+from intarsia.data.pairs import SPLITS, Dataset, Pair
 from intarsia.data.shapes import RunLengths, area, ring, run_lengths
 from intarsia.data.sources import Draw, Shapes
 from intarsia.errors import DataError, listing
@@ -114,26 +113,29 @@ def open_coco(path: Path) -> Dataset:
     files, others = _by_split(path)
     contents = {split: checked(_File, read_json(file), file) for split, file in files.items()}
     labels, values = class_table(_class_names(list(contents.values())))
-    readings = {split: _read(files[split], split, content, values) for split, content in contents.items()}
+    result = Pairing()
+    splits: dict[str, tuple[Pair, ...]] = {}
+    named: list[Path] = []
+    shapes = 0
+    for split, content in contents.items():
+        file = files[split]
+        draws = _draws(file, content, values, result)
+        entries = list(_entries(file, split, content, draws))
+        pairing = pair_named(entries, file)
+        splits[split] = tuple(pairing.pairs)
+        result.strays += pairing.strays
+        named += [image for _, image, _ in entries]
+        shapes += sum(map(len, draws.values()))
     annotations = sum(len(content.annotations) for content in contents.values())
-    if annotations and annotations == sum(reading.unusable for reading in readings.values()):
+    if annotations and not shapes:
         raise DataError(
             f"{path}: none of its {annotations} annotations has a usable segmentation. Bounding boxes alone do not "
             "say which pixels belong to an object: export the dataset with polygons or masks."
         )
-    splits = {split: reading.pairs for split, reading in readings.items() if reading.pairs}
-    strays = [stray for reading in readings.values() for stray in reading.strays]
-    if others:
-        strays.append(Stray("unpaired", tuple(others), "annotation files of no split, beside those of splits"))
-    named = {image for reading in readings.values() for image in reading.images}
-    alone = [image for folder in sorted({image.parent for image in named}) for image in _pictures(folder, named)]
-    if alone:
-        strays.append(Stray("unpaired", tuple(alone), "pictures that no annotation file names"))
-    return Dataset(path, splits, labels, strays=tuple(strays))
-
-
-def _pictures(folder: Path, named: set[Path]) -> Iterator[Path]:
-    return (folder / name for name in files_in(folder, IMAGE_SUFFIXES) if folder / name not in named)
+    result.stray("unpaired", others, "annotation files of no split, beside those of splits")
+    unnamed_pictures(named, result)
+    in_order = {split: splits[split] for split in SPLITS if splits.get(split)}
+    return Dataset(path, in_order, labels, strays=tuple(result.strays))
 
 
 def _by_split(path: Path) -> tuple[dict[str, Path], list[Path]]:
@@ -170,43 +172,15 @@ def _class_names(contents: Sequence[_File]) -> list[str]:
     return [category.name for category in categories if category.name in used or category.name not in heads]
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """What one file becomes.
-
-    Attributes:
-        pairs: its images that are there, with their masks, sorted by name.
-        images: all images that it names.
-        unusable: how many annotations have no usable shape.
-        strays: what is wrong with it.
-    """
-
-    pairs: tuple[Pair, ...]
-    images: tuple[Path, ...]
-    unusable: int
-    strays: tuple[Stray, ...]
-
-
-def _read(file: Path, split: str, content: _File, values: Mapping[str, int]) -> _Reading:
+def _entries(
+    file: Path, split: str, content: _File, draws: Mapping[Id, tuple[Draw, ...]]
+) -> Iterator[tuple[str, Path, Shapes]]:
+    """(name, picture, mask) of each image."""
     folder = _image_folder(file, split, content.images)
-    entries: dict[Path, list[_Image]] = {}
     for image in content.images:
-        entries.setdefault(below(folder, image.file_name, file), []).append(image)
-    there = set(filter(is_file, entries))
-    once = {path: images[0] for path, images in entries.items() if len(images) == 1 and path in there}
-    drawn, unusable, strays = _draws(file, content, values)
-    names = unique_names([path.relative_to(folder).as_posix() for path in once])
-    pairs = [
-        Pair(name, path, Shapes(file, drawn.get(image.id, ()), (image.height, image.width)))
-        for name, (path, image) in zip(names, once.items(), strict=True)
-    ]
-    strays += [
-        Stray("ambiguous", (path,), f"{len(images)} entries of one picture in {file.name}")
-        for path, images in entries.items()
-        if len(images) > 1
-    ]
-    strays += missing_images([path for path in entries if path not in there], file)
-    return _Reading(tuple(sorted(pairs, key=lambda pair: pair.name)), tuple(entries), unusable, tuple(strays))
+        path = below(folder, image.file_name, file)
+        mask = Shapes(file, draws.get(image.id, ()), (image.height, image.width))
+        yield path.relative_to(folder).as_posix(), path, mask
 
 
 def _image_folder(file: Path, split: str, images: Sequence[_Image]) -> Path:
@@ -242,10 +216,8 @@ def _places(file: Path, split: str) -> Iterator[Path]:
 # --- shapes ------------------------------------------------------------------------------------------------------
 
 
-def _draws(
-    file: Path, content: _File, values: Mapping[str, int]
-) -> tuple[dict[Id, tuple[Draw, ...]], int, list[Stray]]:
-    """{image: its shapes, the largest first}, how many annotations have none, and what becomes of those."""
+def _draws(file: Path, content: _File, values: Mapping[str, int], result: Pairing) -> dict[Id, tuple[Draw, ...]]:
+    """{image: its shapes, the largest first}; annotations without any become strays of `result`."""
     sizes = {image.id: (image.height, image.width) for image in content.images}
     value_of = {category.id: values.get(category.name, 0) for category in content.categories}  # 0: heads, unused
     for kind, ids, entries in (("image", sizes, content.images), ("category", value_of, content.categories)):
@@ -269,15 +241,14 @@ def _draws(
             unusable.append((file, f"id {annotation.id}"))
         else:
             found.setdefault(annotation.image_id, []).append(shape)
-    strays = list(bad_shapes(unusable))
+    bad_shapes(unusable, result)
     if of_no_image:
         about = f"{len(of_no_image)} annotations of images that the file does not list, for example"
-        strays.append(Stray("missing-image", (file,), f"{about} {of_no_image[0]!r}"))
-    largest_first = {
+        result.stray("missing-image", [file], f"{about} {of_no_image[0]!r}")
+    return {
         image: tuple(draw for _, draw in sorted(shapes, key=lambda shape: -shape[0]))
         for image, shapes in found.items()
     }
-    return largest_first, len(unusable), strays
 
 
 def _shape(segmentation: Any, value: int, size: tuple[int, int]) -> tuple[float, Draw]:  # noqa: ANN401 - from JSON

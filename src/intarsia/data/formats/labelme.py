@@ -12,6 +12,7 @@ shape is the class `background` (labelme's `_background_`). What is labelled `__
 import base64
 import posixpath
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,7 +31,7 @@ from intarsia.data.sources import Draw, Shapes
 from intarsia.errors import DataError, did_you_mean
 
 _PARTS = re.compile(r'"(shapes"\s*:\s*\[|imagePath"\s*:|imageData"\s*:)')
-_MOST_FOLDERS = 20  # that are looked into to recognise the format
+_MOST_FOLDERS = 30  # that are looked into to recognise the format
 _MOST_FILES = 3
 _IGNORED = "__ignore__"  # the label of what counts for nothing
 
@@ -55,7 +56,7 @@ class _File(Entry):
 
 
 def recognise(path: Path) -> bool:
-    """A folder with such a JSON file in it, in one of its folders, or in a split's folder below those."""
+    """A folder with such a JSON file in it, or in one of the first few folders below."""
     return any(
         _PARTS.search(start_of(folder / name))
         for folder in _folders(path)
@@ -64,10 +65,13 @@ def recognise(path: Path) -> bool:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    yield root
-    for name in folders_in(root)[:_MOST_FOLDERS]:
-        yield root / name
-        yield from (root / name / split for split in folders_in(root / name)[:_MOST_FOLDERS] if split_of(split))
+    """The folder and those below it, the nearest first."""
+    waiting = deque([root])
+    for _ in range(_MOST_FOLDERS):
+        if waiting:
+            folder = waiting.popleft()
+            yield folder
+            waiting.extend(folder / name for name in folders_in(folder))
 
 
 def open_labelme(path: Path) -> Dataset:
@@ -89,7 +93,7 @@ def open_labelme(path: Path) -> Dataset:
         draws = tuple(_draws(path / file, files[file].shapes, values, unusable))
         mask = Shapes(path / file, draws, files[file].size)
         splits.setdefault(split, []).append(Pair(name, path / image_of[file], mask))
-    result.strays += bad_shapes(unusable)
+    bad_shapes(unusable, result)
     in_order = {split: tuple(sorted(pairs, key=lambda pair: pair.name)) for split, pairs in splits.items()}
     return Dataset(path, in_order, labels, strays=tuple(result.strays))
 
@@ -151,7 +155,8 @@ def _images(root: Path, files: Mapping[str, _File], result: Pairing) -> dict[str
     for image, twice in files_of.items():
         if len(twice) > 1:
             result.stray("ambiguous", [root / file for file in twice], f"two annotation files of {root / image}")
-    result.stray("unpaired", [root / image for image in images.files if image not in {*files_of, *ambiguous}])
+    alone = sorted(known - files_of.keys() - ambiguous)
+    result.stray("unpaired", [root / image for image in alone], "pictures without an annotation file")
     return {file: image for image, (file, *more) in files_of.items() if not more}
 
 

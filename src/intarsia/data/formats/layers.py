@@ -4,14 +4,15 @@
     images/NAME.jpg + masks/NAME_CLASS.png       class files; NAME-CLASS too
 
 Both with splits as in plain folders. A picture without a mask for a class does not hold it. What is in none is the
-class `background`, which may have masks of its own. The other classes follow in alphabetical order; where two
-overlap, the later one counts.
+class `background`, which may have masks of its own. The other classes follow in the order of a class list, or of the
+alphabet; where two overlap, the later one counts.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from intarsia.data.classlists import find_class_list
 from intarsia.data.formats.folders import SPLIT_FOLDERS, find_layout
 from intarsia.data.pairing import MASK_ENDINGS, Pairing, by_name, files_in, folders_in, list_files, without_suffix
 from intarsia.data.pairs import Dataset, Pair
@@ -107,7 +108,10 @@ def _open(path: Path, place: Place, expected: str) -> Dataset:
         }
         placed[split] = [(*place(without_suffix(file), image_of[split]), folders[1] / file) for file in masks.files]
     own = (name for masks in placed.values() for _, name, _ in masks)
-    classes = sorted({name for name in own if name and name.lower() != _BACKGROUND})
+    listed = find_class_list(path)
+    order = {name: place for place, name in enumerate(listed.names if listed else ())}
+    found = {name for name in own if name and name.lower() != _BACKGROUND}
+    classes = sorted(found, key=lambda name: (order.get(name, len(order)), name))
     values = {name: value for value, name in enumerate(classes, start=1)}
     splits = {split: _pairs(image_of[split], placed[split], values, result) for split in placed}
     splits = {split: pairs for split, pairs in splits.items() if pairs}
