@@ -34,10 +34,13 @@ format: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python tools/settings_page.py > docs/settings.md
+	$(BIN)/python tools/data_tables.py > docs/data.md.new && mv docs/data.md.new docs/data.md
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.augmentation
 	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.check_speed
+	$(BIN)/python -m benchmarks.misalignment
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache

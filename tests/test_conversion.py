@@ -242,7 +242,8 @@ def test_where_it_may_not_be_written(scenes, tmp_path):
 
 def test_classes_that_nobody_can_tell(tmp_path):
     for number in range(4):
-        write_pair(tmp_path / "old", f"{number}", images(1)[0], noise(12, 16, 3, seed=number + 9))
+        colors = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        write_pair(tmp_path / "old", f"{number}", images(1, (64, 64))[0], colors)
     with pytest.raises(DataError, match="mend:"):
         convert(tmp_path / "old", tmp_path / "new")
     assert not (tmp_path / "new").exists()

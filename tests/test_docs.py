@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from intarsia.cli import main
+from intarsia.data.check.findings import KINDS
 from intarsia.data.datasetfile import DatasetFile
+from intarsia.data.formats import FORMATS
 from intarsia.losses import LOSSES
 from intarsia.networks import NETWORKS
 from intarsia.prediction import OUTPUTS
@@ -89,6 +91,14 @@ def test_settings_page_is_fresh():
         [sys.executable, ROOT / "tools" / "settings_page.py"], capture_output=True, text=True, check=True
     )
     assert (ROOT / "docs" / "settings.md").read_text() == page.stdout, "run `make docs`"
+
+
+def test_tables_of_formats_and_findings_are_fresh():
+    page = subprocess.run(
+        [sys.executable, ROOT / "tools" / "data_tables.py"], capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs" / "data.md").read_text() == page.stdout, "run `make docs`"
+    assert all(f"| `{name}` |" in page.stdout for name in (*FORMATS, *KINDS))
 
 
 def test_links_lead_somewhere():

@@ -138,21 +138,21 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_dataset_is_ready_to_be_opened(server, tmp_path, out):
-    for name in ("pictures", "trimaps"):
-        (tmp_path / name).mkdir()
-    contents: list[dict[str, bytes]] = [{}, {}]
-    for number in range(4):
-        for content, path in zip(
-            contents, (f"pictures/{number}.png", f"annotations/trimaps/{number}.png"), strict=True
-        ):
-            Image.fromarray(np.full((8, 8), 1 + number % 2, np.uint8)).save(tmp_path / "one.png")
-            content[path] = (tmp_path / "one.png").read_bytes()
+    """The pets themselves, but for their number."""
+    pets = ("Abyssinian_1", "beagle_2", "pug_3", "Egyptian_Mau_139")
+    pictures: dict[str, bytes] = {"images/": b""}
+    annotations = {"annotations/trainval.txt": f"{pets[0]} 1 1 1\n{pets[1]} 5 2 4\n{pets[3]} 12 1 6\n".encode()}
+    annotations["annotations/test.txt"] = f"{pets[2]} 26 2 18\n".encode()
+    for pet in pets:
+        Image.fromarray(np.full((8, 9), 3, np.uint8)).save(tmp_path / "one.png")
+        annotations[f"annotations/trimaps/{pet}.png"] = (tmp_path / "one.png").read_bytes()
+        annotations[f"annotations/trimaps/._{pet}.png"] = b"left behind"
+        pictures[f"images/{pet}.jpg"] = b"GIF89a" if pet == pets[3] else (tmp_path / "one.png").read_bytes()
     archives = [
-        offered(server, "images.zip", packed(tmp_path / "images.zip", contents[0]).read_bytes()),
-        offered(server, "masks.tar.gz", packed(tmp_path / "masks.tar.gz", contents[1]).read_bytes()),
+        offered(server, "images.tar.gz", packed(tmp_path / "images.tar.gz", pictures).read_bytes()),
+        offered(server, "annotations.tar.gz", packed(tmp_path / "annotations.tar.gz", annotations).read_bytes()),
     ]
-    text = '[splits.train]\nimages = "pictures"\nmasks = "annotations/trimaps"\n[classes]\nback = 2\npet = 1\n'
-    source = source_of(*archives, dataset_file=text)
+    source = source_of(*archives, dataset_file=SOURCES["oxford-iiit-pet"].dataset_file)
     said: list[str] = []
     counted: list[tuple[int, int]] = []
 
@@ -165,12 +165,13 @@ def test_a_dataset_is_ready_to_be_opened(server, tmp_path, out):
     assert "Nobody: Nothing. 2026." in said[0]
     assert counted == sorted(counted)
     assert counted[-1] == (source.size, source.size)
-    assert names(out) == [SOURCE_FILE, "annotations", "dataset.toml", "pictures"]
+    assert names(out) == [SOURCE_FILE, "annotations", "dataset.toml", "images"]
     assert all(word in (out / SOURCE_FILE).read_text() for word in ("CC BY 4.0", "Nobody", archives[0].sha256))
     dataset = open_dataset(out)
-    assert sum(map(len, dataset.splits.values())) == 4
     assert dataset.labels is not None
-    assert dataset.labels.names == ("back", "pet")
+    assert dataset.labels.names == ("background", "pet")
+    assert {pair.name for pair in dataset.split("train") + dataset.split("val")} == set(pets[:2])
+    assert [pair.name for pair in dataset.split("test")] == [pets[2]]
 
     asked = len(server.asked)
     assert fetch(source, out, say=say) == out

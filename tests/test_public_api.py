@@ -87,7 +87,9 @@ def test_the_command_line_does_not_import_what_computes(program: str) -> None:
     assert not loaded_after(quiet + indented) & HEAVY
 
 
-@pytest.mark.parametrize("name", ["open_dataset", "Settings", "make_settings", "Labels", "read_mask", "fetch", "convert"])
+@pytest.mark.parametrize(
+    "name", ["open_dataset", "Settings", "make_settings", "Labels", "read_mask", "fetch", "convert"]
+)
 def test_what_only_reads_does_not_import_torch(name: str) -> None:
     assert "torch" not in loaded_after(f"import intarsia; intarsia.{name}")
 

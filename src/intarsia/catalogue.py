@@ -30,7 +30,7 @@ class Source:
         licence: what may be done with it.
         citation: whom to name.
         archives: what it is made of; unpacked into one folder.
-        dataset_file: the text of a dataset.toml, where the files alone do not tell what the masks mean.
+        dataset_file: the text of a dataset.toml, where the files alone do not say everything.
     """
 
     title: str
@@ -79,20 +79,11 @@ SOURCES = {
             ),
         ),
         dataset_file="""\
-# Classes as in annotations/README.
+format = "pet"
 exclude = [  # pictures that many decoders refuse
     "Abyssinian_34", "Egyptian_Mau_139", "Egyptian_Mau_145", "Egyptian_Mau_167", "Egyptian_Mau_177",
     "Egyptian_Mau_191",
 ]
-ignore = [3]  # the seam between pet and background, which nobody classified
-
-[splits.train]
-images = "images"
-masks = "annotations/trimaps"
-
-[classes]
-background = 2
-pet = 1
 """,
     ),
 }

@@ -71,7 +71,7 @@ def outlined(image: NDArray[Any], mask: NDArray[Any]) -> Picture:
 def marked(image: NDArray[Any], chosen: NDArray[np.bool_]) -> Picture:
     """The image faded to grey, with the chosen pixels [H, W] in a glaring colour, a little enlarged."""
     grey = cv2.cvtColor(rgb(image), cv2.COLOR_RGB2GRAY)
-    drawn = np.repeat((grey // 2 + 96)[:, :, None], 3, axis=2)
+    drawn: Picture = np.repeat((grey // 2 + 96).astype(np.uint8)[:, :, None], 3, axis=2)
     drawn[cv2.dilate(chosen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = MARK_COLOR
     return drawn
 

@@ -37,6 +37,13 @@ _PICTURED = (  # findings that are understood best by looking at the mask, grave
 )
 _SMALL = 10  # pixels; as the finding `small-objects` has it
 
+SPOTS = {
+    "unknown-values": "values without a meaning",
+    "speckle": "single pixels",
+    "small-objects": "classes of a few pixels",
+}
+"""The findings that speak of pixels, and what they are."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -144,24 +151,21 @@ def samples(inspection: Inspection, most: int) -> list[Look]:
     return [looks[number] for number in sorted(chosen)]
 
 
-def twins(inspection: Inspection, most: int) -> list[tuple[Finding, Look, Look]]:
-    """Pictures that occur twice, or nearly: each kind in turn, the gravest first."""
+def twins(inspection: Inspection) -> list[tuple[Finding, Look, Look]]:
+    """Pictures that occur twice, or nearly: of each kind in turn, the gravest first."""
     by_name = _by_name(inspection)
     kinds = [
-        [
-            (finding, by_name[one], by_name[other])
-            for one, other in zip(finding.pairs[::2], finding.pairs[1::2], strict=True)
-        ]
+        [(finding, by_name[one], by_name[other]) for one, other in _new_ones_first(finding.pairs)]
         for finding in _ordered(inspection.findings, _TWINS)
     ]
-    return list(_in_turn(kinds))[:most]
+    return list(_in_turn(kinds))
 
 
 def troubled(inspection: Inspection, most: int) -> list[tuple[Finding, Look]]:
-    """Pairs with a finding that a picture of the mask explains: each kind in turn, the gravest first."""
+    """Pairs with a finding that a picture of the mask explains: at most so many of each, the gravest first."""
     by_name = _by_name(inspection)
     findings = _ordered(inspection.findings, _PICTURED)
-    return list(_in_turn([[(finding, by_name[name]) for name in finding.pairs] for finding in findings]))[:most]
+    return [(finding, by_name[name]) for finding in findings for name in finding.pairs[:most]]
 
 
 def doubtful(inspection: Inspection, most: int) -> list[tuple[Look, bool]]:
@@ -210,6 +214,16 @@ def _by_name(inspection: Inspection) -> dict[str, Look]:
 
 def _ordered(findings: Iterable[Finding], ids: Sequence[str]) -> list[Finding]:
     return sorted((one for one in findings if one.id in ids), key=lambda one: ids.index(one.id))
+
+
+def _new_ones_first(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Names two by two; those after which neither is new come last: a series of equal pictures is seen soon."""
+    seen: set[str] = set()
+    known: list[tuple[bool, tuple[str, str]]] = []
+    for pair in zip(names[::2], names[1::2], strict=True):
+        known.append((not seen.isdisjoint(pair), pair))
+        seen.update(pair)
+    return [pair for _, pair in sorted(known, key=lambda one: one[0])]
 
 
 def _in_turn(rows: Iterable[Iterable[_Item]]) -> Iterator[_Item]:
@@ -265,7 +279,7 @@ def _as_stored(mask: NDArray[Any]) -> Picture:
 
 def _spots(stored: NDArray[Any], labels: Labels | None, finding: str) -> NDArray[np.bool_] | None:
     """The pixels of a mask [H, W] that a finding speaks of."""
-    if labels is None or finding not in ("unknown-values", "small-objects", "speckle"):
+    if labels is None or finding not in SPOTS:
         return None
     if finding == "speckle":
         return _alone(stored)

@@ -1,6 +1,6 @@
 """The dataset as it looks, for a page: its classes and images in numbers, and pairs side by side."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import ParamSpec
 
@@ -13,14 +13,15 @@ from intarsia.data.check.looks import Look
 from intarsia.data.check.placement import better_place
 from intarsia.draw import outlined
 from intarsia.errors import DataError, counted, listing
-from intarsia.exhibits import View, doubtful, moved, samples, troubled, twins, view
+from intarsia.exhibits import SPOTS, View, doubtful, moved, samples, troubled, twins, view
 from intarsia.labels import Labels
 from intarsia.pages import Markup, element, figure, join, legend, picture, prose, scroll, swatch, table
 
 _MOST_SAMPLES = 12  # pairs
 _MOST_TWINS = 6
 _MOST_DOUBTFUL = 6
-_MOST_TROUBLED = 8
+_MOST_TROUBLED = 12
+_MOST_OF_A_KIND = 3  # of them
 _MOST_CLASSES = 500  # rows of the table
 _MOST_BANDS = 100
 _MOST_BARS_AT_ONCE = 40  # more scroll
@@ -41,43 +42,48 @@ def classes(inspection: Inspection) -> Markup:
     rows = []
     for index in sorted(largest):
         name = join(swatch(labels.colors[index]), element("bdi", labels.names[index]))
-        values = ", ".join(map(labels.written, labels.values[index]))
+        values = listing(map(labels.written, labels.values[index]))
         parts = [_share(share[index]) for share in shares.values()]
-        weight = f"{inspection.weights[index]:.2f}" if inspection.weights else "–"
+        weight = f"{inspection.weights[index]:.2f}" if inspection.weights else "-"
         rows.append([name, values, f"{pixels[index]:,}", _share(pixels[index] / pixels.sum()), *parts, weight])
     head = ["class", "stored value", "pixels", "share", *(f"in {split}" for split in shares), "weight"]
-    drawn = [
-        Bar(labels.names[index], labels.colors[index], tuple(share[index] for share in shares.values()))
-        for index in largest
-    ]
-    chart = bars(drawn, list(shares), "Histogram: the share of each class in each split")
-    long = len(drawn) > _MOST_BARS_AT_ONCE
     return join(
         table(head, rows, "Classes", texts=2),
-        *(
-            element("p", prose(line), class_="soft")
-            for line in _about_classes(inspection, labels, int(pixels.sum()))
-        ),
-        scroll(chart, "Histogram", "chart") if long else element("div", chart, class_="chart"),
+        element("p", prose(_about_classes(inspection, labels, int(pixels.sum()))), class_="soft"),
+        _histogram(labels, shares, largest),
     )
 
 
-def _about_classes(inspection: Inspection, labels: Labels, pixels: int) -> Iterator[str]:
-    if len(labels) > _MOST_CLASSES:
-        yield f"The {_MOST_CLASSES} classes with the most pixels, of {len(labels):,}."
+def _about_classes(inspection: Inspection, labels: Labels, pixels: int) -> str:
     sizes = [look.record.image.size for look in inspection.looks if look.usable and look.record.image]
     whole = max(sum(height * width for height, width in sizes), 1)
-    yield (
-        f"Ignored values: {listing(map(labels.written, labels.ignore)) or 'none'}. "
-        f"{max(1 - pixels / whole, 0):.2%} of all pixels count for nothing. "
-        "The weight is what the loss multiplies a class with, unless `loss.class_weights` says otherwise."
+    ignored = f"Ignored values: {listing(map(labels.written, labels.ignore)) or 'none'}. "
+    if pixels < whole:
+        ignored += f"{max(1 - pixels / whole, 0.0001):.2%} of all pixels count for nothing. "
+    few = f"Of {len(labels):,} classes these are the largest. " if len(labels) > _MOST_CLASSES else ""
+    return (
+        f"{few}{ignored}The weight is what the loss multiplies a class with, unless `loss.class_weights` says "
+        "otherwise."
     )
 
 
-def _share(share: float) -> Markup | str:
+def _share(share: float) -> str:
     if not share:
         return element("span", "none", class_="none")
     return f"{share:.2%}" if share >= 0.0001 else f"{share:.5%}"
+
+
+def _histogram(labels: Labels, shares: Mapping[str, Sequence[float]], shown: Sequence[int]) -> Markup:
+    """The share of each class in each split, the largest in the first split above."""
+    rows = [
+        Bar(labels.names[index], labels.colors[index], tuple(share[index] for share in shares.values()))
+        for index in shown
+    ]
+    rows.sort(key=lambda row: row.shares, reverse=True)
+    chart = bars(rows, list(shares), "Histogram: the share of each class in each split")
+    if len(rows) > _MOST_BARS_AT_ONCE:
+        return scroll(chart, "Histogram", "chart")
+    return element("div", chart, class_="chart")
 
 
 def images(inspection: Inspection) -> Markup:
@@ -91,37 +97,46 @@ def images(inspection: Inspection) -> Markup:
     distinct = {image.size for _, image in seen}
     number = counted(len(seen), "image")
     if len(distinct) == 1:
-        parts = [element("p", f"{number} of {_size(min(distinct))} pixels (height × width).")]
+        parts = [element("p", f"{number} of {_size(min(distinct))} pixels (height by width).")]
     else:
         median = f"The median in train is {_size(inspection.size)} pixels." if any(inspection.size) else ""
-        parts = [element("p", f"{number} of {len(distinct):,} sizes (height × width). {median}")]
+        parts = [element("p", f"{number} of {len(distinct):,} sizes (height by width). {median}")]
         parts.append(element("div", scatter(sizes, "Sizes of the images in each split"), class_="chart"))
     bands = zip(inspection.mean, inspection.std, strict=True)
     rows = [[str(band), f"{mean:.5g}", f"{std:.5g}"] for band, (mean, std) in enumerate(bands, 1)][:_MOST_BANDS]
     if rows:
         kinds = " and ".join(sorted({image.dtype for _, image in seen}))
-        said = f"Over all pixels in train, as {kinds}; the model itself brings each band to mean 0 and deviation 1."
+        said = f"Pixels in train ({kinds}). The model itself brings each band to mean 0 and deviation 1."
         parts += [element("p", said), table(["band", "mean", "standard deviation"], rows, "Bands")]
     return join(*parts)
 
 
 def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]:,} × {size[1]:,}"
+    return f"{size[0]:,} \N{MULTIPLICATION SIGN} {size[1]:,}"
 
 
 def scenes(inspection: Inspection) -> Markup:
     """Pairs of all splits: the image, and its mask over it."""
-    looks = samples(inspection, _MOST_SAMPLES)
-    if inspection.labels is None or len(inspection.labels) > _MOST_IN_COMMON:
-        return _grid([_sample(look, inspection.labels, own_legend=True) for look in looks])
-    figures = _grid([_sample(look, inspection.labels, own_legend=False) for look in looks])
-    return join(_legend(inspection.labels, range(len(inspection.labels))), figures) if looks else Markup()
+    labels, looks = inspection.labels, samples(inspection, _MOST_SAMPLES)
+    if not looks:
+        return Markup()
+    if labels is None:
+        said = "Images and their masks, as they are stored, from black to white."
+        return join(element("p", said), _grid([_sample(look, labels) for look in looks]))
+    if len(labels) > _MOST_IN_COMMON:
+        said = "Images and their classes over them, those with the most pixels named."
+        return join(element("p", said), _grid([_sample(look, labels, own_legend=True) for look in looks]))
+    return join(_legend(labels, range(len(labels))), _grid([_sample(look, labels) for look in looks]))
 
 
 def duplicates(inspection: Inspection) -> Markup:
     """Pictures that occur twice, or nearly, side by side; where their masks differ, these over them."""
-    found = twins(inspection, _MOST_TWINS)
-    return _grid([_twins(*each, inspection.labels) for each in found])
+    found = twins(inspection)
+    if not found:
+        return Markup()
+    said = f"{min(_MOST_TWINS, len(found))} of {len(found):,}, some of each kind, the gravest first."
+    figures = [_twins(*each, inspection.labels) for each in found[:_MOST_TWINS]]
+    return join(element("p", said) if len(found) > _MOST_TWINS else "", _grid(figures))
 
 
 def alignments(inspection: Inspection) -> Markup:
@@ -129,14 +144,15 @@ def alignments(inspection: Inspection) -> Markup:
     found = doubtful(inspection, _MOST_DOUBTFUL)
     if not found:
         return Markup()
-    said = "Borders of masks over their images, those first that lie worst on the edges. "
-    others = "" if all(named for _, named in found) else "Where nothing is said of a pair, it may well be right."
-    return join(element("p", said + others), _grid([_alignment(*each, inspection.labels) for each in found]))
+    said = "Borders of masks over their images, those first that lie worst on the edges."
+    if not all(named for _, named in found):
+        said += " Where nothing is said of a pair, it may well be right: not every border has an edge."
+    return join(element("p", said), _grid([_alignment(*each, inspection.labels) for each in found]))
 
 
 def masks(inspection: Inspection) -> Markup:
     """Masks whose trouble is seen best: of another size than their image, or with odd pixels."""
-    found = troubled(inspection, _MOST_TROUBLED)
+    found = troubled(inspection, _MOST_OF_A_KIND)[:_MOST_TROUBLED]
     return _grid([_trouble(*each, inspection.labels) for each in found])
 
 
@@ -154,13 +170,11 @@ def _or_why_not(make: Callable[_Given, Markup]) -> Callable[_Given, Markup]:
 
 
 @_or_why_not
-def _sample(look: Look, labels: Labels | None, *, own_legend: bool) -> Markup:
+def _sample(look: Look, labels: Labels | None, *, own_legend: bool = False) -> Markup:
     seen = view(look, labels)
-    said = "classes" if seen.labels else "mask, as it is stored"
-    own = _legend(seen.labels, seen.classes) if seen.labels and own_legend else Markup()
-    return figure(
-        [_image(look, seen), (picture(seen.over_image, f"Mask of {_name(look)}"), said)], _path(look), own
-    )
+    mask = picture(seen.over_image, f"Mask of {_name(look)}", photo=seen.labels is not None)
+    own = _legend(labels, seen.classes) if labels and own_legend else ""
+    return figure([(_image(look, seen), ""), (mask, "")], _path(look), own)
 
 
 @_or_why_not
@@ -178,9 +192,9 @@ def _alignment(look: Look, named: bool, labels: Labels | None) -> Markup:
     seen = view(look, labels)
     as_is = picture(outlined(seen.image, seen.mask), f"Borders of the mask of {_name(look)}")
     if not (named and look.record.alignment):
-        return figure([_image(look, seen), (as_is, "the mask's borders")], _path(look))
-    better = outlined(seen.image, moved(seen.mask, look.record.alignment))
+        return figure([(_image(look, seen), ""), (as_is, "")], _path(look))
     where = better_place(look.record.alignment)
+    better = outlined(seen.image, moved(seen.mask, look.record.alignment))
     pictures = [(as_is, "as it is"), (picture(better, f"The same borders, {where}"), where)]
     return figure(pictures, _path(look), " ", element("code", "misaligned"))
 
@@ -188,17 +202,18 @@ def _alignment(look: Look, named: bool, labels: Labels | None) -> Markup:
 @_or_why_not
 def _trouble(finding: Finding, look: Look, labels: Labels | None) -> Markup:
     seen = view(look, labels, finding.id)
+    image = _image(look, seen)
     if seen.spots is not None:
-        pictures = [_image(look, seen), (picture(seen.explained, f"Spots in {_name(look)}"), "where")]
+        spots = picture(seen.explained, f"{SPOTS[finding.id]} in {_name(look)}")
+        pictures = [(image, ""), (spots, f"{SPOTS[finding.id]}, enlarged")]
     else:
         mask = picture(seen.colored, f"Mask of {_name(look)}", photo=False)
-        image, said = _image(look, seen)
-        pictures = [(image, f"{said}, {_size(seen.size)}"), (mask, f"mask, {_size(seen.mask_size)}")]
+        pictures = [(image, f"image, {_size(seen.size)}"), (mask, f"mask, {_size(seen.mask_size)}")]
     return figure(pictures, _path(look), " ", element("code", finding.id))
 
 
-def _image(look: Look, seen: View) -> tuple[Markup, str]:
-    return picture(seen.image, f"Image of {_name(look)}"), "image"
+def _image(look: Look, seen: View) -> Markup:
+    return picture(seen.image, f"Image of {_name(look)}")
 
 
 def _name(look: Look) -> str:

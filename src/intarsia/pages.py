@@ -88,10 +88,10 @@ def prose(text: str) -> Markup:
     return Markup("<br>".join(lines))
 
 
-def code_block(text: str) -> Markup:
-    """Lines to be copied: one click selects all of them."""
-    lines = [join(line) for line in text.split("\n")]
-    return element("pre", element("code", Markup("\n".join(lines))), tabindex=0)
+def code_block(text: str, goes: str | None = None) -> Markup:
+    """Lines to be copied: one click selects all of them. `goes` says where they go to."""
+    lines = Markup("\n".join(join(line) for line in text.split("\n")))
+    return element("pre", element("code", lines), tabindex=0, data_goes=goes)
 
 
 def picture(pixels: NDArray[np.uint8], alt: str, *, photo: bool = True) -> Markup:
@@ -112,8 +112,8 @@ def picture(pixels: NDArray[np.uint8], alt: str, *, photo: bool = True) -> Marku
 
 
 def figure(pictures: Sequence[tuple[Markup, str]], *caption: str) -> Markup:
-    """Pictures side by side, each with what it shows, and the caption of all."""
-    shown = [element("div", each, element("span", what, class_="what")) for each, what in pictures]
+    """Pictures side by side, each with what it shows unless that is empty, and the caption of all."""
+    shown = [element("div", each, element("span", what, class_="what") if what else "") for each, what in pictures]
     return element("figure", element("div", *shown, class_="row"), element("figcaption", *caption))
 
 
@@ -155,9 +155,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], about: str, *, tex
     return scroll(element("table", header, element("tbody", *body)), about)
 
 
-def scroll(content: Markup, about: str) -> Markup:
-    """A frame in which what is too large scrolls, with the keyboard too."""
-    return element("div", content, class_="scroll", role="region", aria_label=about, tabindex=0)
+def scroll(content: Markup, about: str, kind: str = "") -> Markup:
+    """A frame of some kind in which what is too large scrolls, with the keyboard too."""
+    return element("div", content, class_=f"scroll {kind}".strip(), role="region", aria_label=about, tabindex=0)
 
 
 def page(

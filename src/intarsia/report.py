@@ -1,4 +1,4 @@
-"""The page of `check --report`: the verdict, the findings with their mends, the dataset as it looks, the next step."""
+"""The page of `check --report`: the verdict, the findings with their mends, the dataset as it looks, what next."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -77,7 +77,7 @@ def _verdict(inspection: Inspection) -> Markup:
     elif numbers["error"]:
         kind, said = "error", "Not ready to train: the errors would train wrong, or not at all."
     elif numbers["warning"]:
-        kind, said = "warning", "Ready to train. The warnings cost quality or honesty: look at them first."
+        kind, said = "warning", "Ready to train. Look at the warnings first: they cost quality or honesty."
     else:
         kind, said = "good", "Ready to train."
     counts = ", ".join(counted(number, severity) for severity, number in numbers.items())
@@ -99,7 +99,7 @@ def _findings(inspection: Inspection) -> Markup:
 def _finding(finding: Finding, inspection: Inspection) -> Markup:
     message = _below_root(finding.message, inspection)
     files = [_below_root(file, inspection) for file in finding.files]
-    number = f"{finding.count:,} × " if finding.count > 1 else ""
+    number = f"{finding.count:,} \N{MULTIPLICATION SIGN} " if finding.count > 1 else ""
     return element(
         "article",
         element(
@@ -129,10 +129,10 @@ def _mend_to_copy(finding: Finding, inspection: Inspection) -> Markup:
     """Lines for a dataset file; where they were too many, the command that writes them."""
     lines = list(finding.settings)
     if len(finding.exclude) > _MOST_EXCLUDED and inspection.labels is not None:
-        return code_block(_fix_command(inspection))
+        return code_block(_fix_command(inspection), "command")
     if finding.exclude:
         lines.append(f"exclude = [{', '.join(map(quoted, finding.exclude))}]")
-    return code_block("\n".join(lines)) if lines else Markup()
+    return code_block("\n".join(lines), "dataset file") if lines else Markup()
 
 
 def _below_root(text: str, inspection: Inspection) -> str:

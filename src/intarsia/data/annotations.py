@@ -131,12 +131,13 @@ def class_table(names: Iterable[str], colors: Mapping[str, Color] | None = None)
     return replace(labels, colors=shown), values | dict.fromkeys(ignored, void)
 
 
-def pair_named(entries: Iterable[tuple[str, Path, Shapes]], file: Path) -> Pairing:
-    """Pairs the pictures that an annotation file names with their masks; sorted by name.
+def pair_named(entries: Iterable[tuple[str, Path, Shapes]], file: Path, result: Pairing) -> tuple[Pair, ...]:
+    """Pairs the pictures that an annotation file names with their masks, sorted by name.
 
     Args:
         entries: (name with suffix, picture, mask) of each.
-        file: the annotation file. Pictures that are not there, or that it names twice, become strays.
+        file: the annotation file.
+        result: pictures that are not there, or that stand twice in the file, become strays of it.
     """
     found: dict[Path, list[tuple[str, Shapes]]] = {}
     for name, image, mask in entries:
@@ -145,12 +146,11 @@ def pair_named(entries: Iterable[tuple[str, Path, Shapes]], file: Path) -> Pairi
     once = {image: own[0] for image, own in found.items() if len(own) == 1 and image in there}
     names = unique_names([name for name, _ in once.values()])
     pairs = [Pair(name, image, mask) for name, (image, (_, mask)) in zip(names, once.items(), strict=True)]
-    result = Pairing(sorted(pairs, key=lambda pair: pair.name))
     for image in [image for image, own in found.items() if len(own) > 1]:
         result.stray("ambiguous", [image], f"{len(found[image])} entries of one picture in {file.name}")
     missing = [image for image in found if image not in there]
     result.stray("missing-image", missing, f"{_counted(missing, 'picture')} of {file.name} not found")
-    return result
+    return tuple(sorted(pairs, key=lambda pair: pair.name))
 
 
 def unnamed_pictures(named: Iterable[Path], result: Pairing) -> None:

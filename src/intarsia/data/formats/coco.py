@@ -38,7 +38,7 @@ from intarsia.data.annotations import (
 from intarsia.data.foreign import read_json
 from intarsia.data.formats.folders import IMAGE_FOLDERS, SPLIT_FOLDERS, split_of
 from intarsia.data.pairing import Pairing, files_in, folders_in
-from intarsia.data.pairs import SPLITS, Dataset, Pair
+from intarsia.data.pairs import Dataset, Pair
 from intarsia.data.shapes import RunLengths, area, ring, run_lengths
 from intarsia.data.sources import Draw, Shapes
 from intarsia.errors import DataError, listing
@@ -121,9 +121,8 @@ def open_coco(path: Path) -> Dataset:
         file = files[split]
         draws = _draws(file, content, values, result)
         entries = list(_entries(file, split, content, draws))
-        pairing = pair_named(entries, file)
-        splits[split] = tuple(pairing.pairs)
-        result.strays += pairing.strays
+        if pairs := pair_named(entries, file, result):
+            splits[split] = pairs
         named += [image for _, image, _ in entries]
         shapes += sum(map(len, draws.values()))
     annotations = sum(len(content.annotations) for content in contents.values())
@@ -134,8 +133,7 @@ def open_coco(path: Path) -> Dataset:
         )
     result.stray("unpaired", others, "annotation files of no split, beside those of splits")
     unnamed_pictures(named, result)
-    in_order = {split: splits[split] for split in SPLITS if splits.get(split)}
-    return Dataset(path, in_order, labels, strays=tuple(result.strays))
+    return Dataset(path, splits, labels, strays=tuple(result.strays))
 
 
 def _by_split(path: Path) -> tuple[dict[str, Path], list[Path]]:
