@@ -45,7 +45,7 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_readme_commands(at_home, capsys):
     commands = [line for block in blocks("README.md", "console") for line in block.splitlines()]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "intarsia"
@@ -68,10 +68,11 @@ def test_quickstart(at_home):
 
 
 def test_extend():
-    registries = (LOSSES, NETWORKS, OUTPUTS)
+    registries = (FORMATS, LOSSES, NETWORKS, OUTPUTS)
     before = [dict(registry) for registry in registries]
     try:
         run_python(blocks("docs/extend.md", "python"))
+        assert "drawn" in FORMATS
         assert "gentle" in LOSSES
         assert "pointwise" in NETWORKS
         assert "areas" in OUTPUTS

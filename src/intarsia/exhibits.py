@@ -1,5 +1,6 @@
 """What the report on a dataset shows: which pairs, and small pictures of them, opened one pair at a time."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,15 +22,16 @@ from intarsia.data.pairs import Pair, fit_mask
 from intarsia.data.read import decode_mask, read_image, stored_values
 from intarsia.data.sources import read_source
 from intarsia.draw import Picture, color_mask, marked, overlay, rgb
-from intarsia.labels import Encoding, Labels
+from intarsia.labels import Encoding, Labels, count_values
 
 _Item = TypeVar("_Item")
 
-SIDE = 320  # pixels of the longer side of a small picture, at most
+_AREA = 280 * 280  # pixels of a small picture, at most
+_LONGEST = 640  # pixels of its longer side, at most
 UNKNOWN = -1  # the class of a stored value without a meaning
+_WIDE = 2.5  # times the height
 _VISIBLE = 0.004  # share of a picture from which on a class can be seen in it
 _GOLDEN = 0.618034  # steps of the golden ratio visit a row evenly, wherever one stops
-_TURNS = ("train", "val", "train", "test")  # in which the splits give a sample
 _TWINS = ("leak", "contradiction", "near-leak", "duplicates", "near-duplicates")  # gravest first
 _PICTURED = (  # findings that are understood best by looking at the mask, gravest first
     *("size-turned", "size-exif", "size-differs", "size-near", "size-scaled"),
@@ -93,6 +95,11 @@ class View:
         return [index for index, _ in counts if 0 <= index < len(self.labels)]
 
 
+def is_wide(size: tuple[int, int]) -> bool:
+    """Whether a (height, width) is much wider than high."""
+    return size[1] > _WIDE * size[0]
+
+
 def view(look: Look, labels: Labels | None, finding: str = "") -> View:
     """Opens a pair and makes it small.
 
@@ -107,7 +114,7 @@ def view(look: Look, labels: Labels | None, finding: str = "") -> View:
     pair = look.pair
     if labels is not None and look.record.mask is not None and not fits(look.record.mask, labels):
         labels = None
-    image, size = _small_image(pair)
+    image, size = small_image(pair)
     mask = fit_mask(_stored(pair, size, labels), size, pair)
     mask_size = (mask.shape[0], mask.shape[1])
     small = image.shape[:2] if mask_size == size else _small_size(mask_size)
@@ -118,6 +125,21 @@ def view(look: Look, labels: Labels | None, finding: str = "") -> View:
     if labels is not None:
         mask = _classes(mask, labels)
     return View(image, mask, size, mask_size, labels, spots)
+
+
+def small_image(pair: Pair) -> tuple[Picture, tuple[int, int]]:
+    """The image of a pair, small and RGB, and its (height, width) in the file.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    image = read_image(pair.image)
+    size = (image.shape[0], image.shape[1])
+    bands = np.ascontiguousarray(image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1])  # as `rgb` shows them
+    height, width = _small_size(size)
+    if (height, width) != size:
+        bands = cv2.resize(bands, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
+    return rgb(bands), size
 
 
 def moved(mask: NDArray[Any], alignment: Alignment) -> NDArray[Any]:
@@ -172,8 +194,9 @@ def doubtful(inspection: Inspection, most: int) -> list[tuple[Look, bool]]:
     """Pairs whose masks lie worst on their pictures' edges, and whether a finding says so; these come first."""
     by_name = _by_name(inspection)
     named = [by_name[name] for finding in _ordered(inspection.findings, ("misaligned",)) for name in finding.pairs]
-    others = [look for look in worst(inspection.looks, most + len(named)) if look not in named]
-    return [(look, True) for look in named[:most]] + [(look, False) for look in others[: max(most - len(named), 0)]]
+    clean = inspection.labels is not None and not inspection.labels.snap  # noise has borders of its own
+    others = [look for look in worst(inspection.looks, most + len(named)) if look not in named] if clean else []
+    return [*((look, True) for look in named), *((look, False) for look in others)][:most]
 
 
 def _shows(look: Look, labels: Labels | None) -> bool:
@@ -201,7 +224,7 @@ def _seen_well(looks: Sequence[Look], labels: Labels | None) -> list[set[int]]:
 def _quotas(numbers: Counter[str], most: int) -> Counter[str]:
     """How many samples each split gives: half of them from train."""
     quotas: Counter[str] = Counter()
-    for split in cycle(_TURNS):
+    for split in cycle((*numbers, "train")):
         if quotas.total() >= min(most, numbers.total()):
             break
         quotas[split] += quotas[split] < numbers[split]
@@ -231,19 +254,8 @@ def _in_turn(rows: Iterable[Iterable[_Item]]) -> Iterator[_Item]:
     return (item for item in chain.from_iterable(zip_longest(*rows)) if item is not None)
 
 
-def _small_image(pair: Pair) -> tuple[Picture, tuple[int, int]]:
-    """The image, small and RGB, and its size in the file."""
-    image = read_image(pair.image)
-    size = (image.shape[0], image.shape[1])
-    bands = np.ascontiguousarray(image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1])  # as `rgb` shows them
-    height, width = _small_size(size)
-    if (height, width) != size:
-        bands = cv2.resize(bands, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
-    return rgb(bands), size
-
-
 def _small_size(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, SIDE / max(size))
+    scale = min(1.0, math.sqrt(_AREA / (size[0] * size[1])), _LONGEST / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
@@ -283,13 +295,13 @@ def _spots(stored: NDArray[Any], labels: Labels | None, finding: str) -> NDArray
         return None
     if finding == "speckle":
         return _alone(stored)
-    values, position, pixels = np.unique(stored, return_inverse=True, return_counts=True)
+    values, pixels = count_values(stored)
     classes = labels.classes_of(values)
     chosen = classes == UNKNOWN
     if finding == "small-objects":
-        counts = np.bincount(classes[~chosen], weights=pixels[~chosen])
-        chosen = ~chosen & (counts[np.maximum(classes, 0)] < _SMALL)
-    return np.asarray(chosen[position].reshape(stored.shape))
+        known = (classes >= 0) & (classes < len(labels))
+        chosen = known & (labels.count(values, pixels)[np.where(known, classes, 0)] < _SMALL)
+    return np.isin(stored, values[chosen])
 
 
 def _alone(stored: NDArray[Any]) -> NDArray[np.bool_]:
@@ -301,5 +313,5 @@ def _alone(stored: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _enlarged(spots: NDArray[np.bool_], scale: float) -> NDArray[np.bool_]:
     """So much that no spot is lost when only every so many-th pixel is kept."""
-    reach = 2 * int(np.ceil(scale / 2)) + 1
+    reach = 2 * math.ceil((scale - 1) / 2) + 1
     return cv2.dilate(spots.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0

@@ -13,7 +13,7 @@ from intarsia.data.check.looks import Look
 from intarsia.data.check.placement import better_place
 from intarsia.draw import outlined
 from intarsia.errors import DataError, counted, listing
-from intarsia.exhibits import SPOTS, View, doubtful, moved, samples, troubled, twins, view
+from intarsia.exhibits import SPOTS, View, doubtful, is_wide, moved, samples, small_image, troubled, twins, view
 from intarsia.labels import Labels
 from intarsia.pages import Markup, element, figure, join, legend, picture, prose, scroll, swatch, table
 
@@ -174,17 +174,18 @@ def _sample(look: Look, labels: Labels | None, *, own_legend: bool = False) -> M
     seen = view(look, labels)
     mask = picture(seen.over_image, f"Mask of {_name(look)}", photo=seen.labels is not None)
     own = _legend(labels, seen.classes) if labels and own_legend else ""
-    return figure([(_image(look, seen), ""), (mask, "")], _path(look), own)
+    return figure([(_image(look, seen), ""), (mask, "")], _path(look), own, stacked=is_wide(seen.size))
 
 
 @_or_why_not
 def _twins(finding: Finding, one: Look, other: Look, labels: Labels | None) -> Markup:
     pictures = []
     for look in (one, other):
-        seen = view(look, labels)
-        shown = seen.over_image if finding.id == "contradiction" else seen.image
-        pictures.append((picture(shown, f"Image of {_name(look)}"), _path(look)))
-    return figure(pictures, element("code", finding.id))
+        differ = finding.id == "contradiction"
+        shown = view(look, labels).over_image if differ else small_image(look.pair)[0]
+        pictures.append((picture(shown, f"{'Mask' if differ else 'Image'} of {_name(look)}"), _path(look)))
+    wide = one.record.image is not None and is_wide(one.record.image.size)
+    return figure(pictures, element("code", finding.id), stacked=wide)
 
 
 @_or_why_not
@@ -192,11 +193,11 @@ def _alignment(look: Look, named: bool, labels: Labels | None) -> Markup:
     seen = view(look, labels)
     as_is = picture(outlined(seen.image, seen.mask), f"Borders of the mask of {_name(look)}")
     if not (named and look.record.alignment):
-        return figure([(_image(look, seen), ""), (as_is, "")], _path(look))
+        return figure([(_image(look, seen), ""), (as_is, "")], _path(look), stacked=is_wide(seen.size))
     where = better_place(look.record.alignment)
     better = outlined(seen.image, moved(seen.mask, look.record.alignment))
     pictures = [(as_is, "as it is"), (picture(better, f"The same borders, {where}"), where)]
-    return figure(pictures, _path(look), " ", element("code", "misaligned"))
+    return figure(pictures, _path(look), " ", element("code", "misaligned"), stacked=is_wide(seen.size))
 
 
 @_or_why_not
@@ -209,7 +210,7 @@ def _trouble(finding: Finding, look: Look, labels: Labels | None) -> Markup:
     else:
         mask = picture(seen.colored, f"Mask of {_name(look)}", photo=False)
         pictures = [(image, f"image, {_size(seen.size)}"), (mask, f"mask, {_size(seen.mask_size)}")]
-    return figure(pictures, _path(look), " ", element("code", finding.id))
+    return figure(pictures, _path(look), " ", element("code", finding.id), stacked=is_wide(seen.size))
 
 
 def _image(look: Look, seen: View) -> Markup:

@@ -88,10 +88,10 @@ def prose(text: str) -> Markup:
     return Markup("<br>".join(lines))
 
 
-def code_block(text: str, goes: str | None = None) -> Markup:
-    """Lines to be copied: one click selects all of them. `goes` says where they go to."""
+def code_block(text: str, label: str | None = None) -> Markup:
+    """Lines to be copied: one click selects all of them, but not the label that says what they are."""
     lines = Markup("\n".join(join(line) for line in text.split("\n")))
-    return element("pre", element("code", lines), tabindex=0, data_goes=goes)
+    return element("pre", element("code", lines), tabindex=0, data_label=label)
 
 
 def picture(pixels: NDArray[np.uint8], alt: str, *, photo: bool = True) -> Markup:
@@ -111,10 +111,17 @@ def picture(pixels: NDArray[np.uint8], alt: str, *, photo: bool = True) -> Marku
     return element("img", src=source, alt=alt, width=width, height=height, class_=small, decoding="async")
 
 
-def figure(pictures: Sequence[tuple[Markup, str]], *caption: str) -> Markup:
-    """Pictures side by side, each with what it shows unless that is empty, and the caption of all."""
+def figure(pictures: Sequence[tuple[Markup, str]], *caption: str, stacked: bool = False) -> Markup:
+    """Pictures side by side, or one below the other, each with what it shows, and the caption of all.
+
+    Args:
+        pictures: each with what stands below it, which may be empty.
+        caption: what stands below all.
+        stacked: for pictures that are much wider than high.
+    """
     shown = [element("div", each, element("span", what, class_="what") if what else "") for each, what in pictures]
-    return element("figure", element("div", *shown, class_="row"), element("figcaption", *caption))
+    row = element("div", *shown, class_="row stacked" if stacked else "row")
+    return element("figure", row, element("figcaption", *caption))
 
 
 def swatch(color: tuple[int, int, int]) -> Markup:

@@ -1,5 +1,6 @@
 """The page of `check --report`: the verdict, the findings with their mends, the dataset as it looks, what next."""
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -8,6 +9,7 @@ from pathlib import Path
 from intarsia._version import __version__
 from intarsia.data.check.findings import KINDS, SEVERITIES, Finding
 from intarsia.data.check.inspection import Inspection
+from intarsia.data.index import declared_file
 from intarsia.errors import SettingsError, counted
 from intarsia.files import make_folder, write_whole
 from intarsia.gallery import alignments, classes, duplicates, images, masks, scenes
@@ -127,9 +129,9 @@ def _files(files: Sequence[str], count: int) -> Markup:
 
 def _mend_to_copy(finding: Finding, inspection: Inspection) -> Markup:
     """Lines for a dataset file; where they were too many, the command that writes them."""
+    if len(finding.exclude) > _MOST_EXCLUDED:
+        return code_block(_fix_command(inspection), "command") if inspection.labels is not None else Markup()
     lines = list(finding.settings)
-    if len(finding.exclude) > _MOST_EXCLUDED and inspection.labels is not None:
-        return code_block(_fix_command(inspection), "command")
     if finding.exclude:
         lines.append(f"exclude = [{', '.join(map(quoted, finding.exclude))}]")
     return code_block("\n".join(lines), "dataset file") if lines else Markup()
@@ -139,13 +141,14 @@ def _below_root(text: str, inspection: Inspection) -> str:
     """A text in which paths are told as seen from the dataset's folder."""
     root = inspection.dataset.root
     folder = str(root.parent if root.is_file() else root)
-    return text.replace(f"{folder}/", "").replace(f"{folder}\\", "") if len(folder) > 1 else text
+    return re.sub(rf"(?<![\w.\\/-]){re.escape(folder)}[\\/]", "", text)
 
 
 def _next(inspection: Inspection) -> Markup:
     """The commands that lead from here to a training."""
-    by_hand = [error.id for error in inspection.of_severity("error") if not (error.settings or error.exclude)]
-    if inspection.labels is None or by_hand:
+    errors = inspection.of_severity("error")
+    by_hand = [error.id for error in errors if inspection.labels is None or not (error.settings or error.exclude)]
+    if by_hand:
         what = f"Mend by hand what no dataset file can mend ({', '.join(by_hand)}), and check again:"
         steps = [(what, f"intarsia check {_root(inspection)} --report check.html")]
     elif not inspection.ok:
@@ -155,12 +158,11 @@ def _next(inspection: Inspection) -> Markup:
         ]
     else:
         steps = [("Train on it as it is:", _train_command(_root(inspection)))]
-        if any(finding.settings or finding.exclude for finding in inspection.findings):
-            what = "Or write a dataset file with the mends first, read it, and train with it:"
-            steps.append((what, f"{_fix_command(inspection)}\n{_train_command(_mended(inspection))}"))
-        elif inspection.dataset.labels is None:
-            what = "Or write a dataset file first, give the classes better names in it, and train with it:"
-            steps.append((what, f"{_fix_command(inspection)}\n{_train_command(_mended(inspection))}"))
+        mends = any(finding.settings or finding.exclude for finding in inspection.findings)
+        if mends or inspection.dataset.labels is None:
+            what = "with the mends first, read it" if mends else "first, name the classes in it"
+            commands = f"{_fix_command(inspection)}\n{_train_command(_mended(inspection))}"
+            steps.append((f"Or write a dataset file {what}, and train with it:", commands))
     items = [element("li", element("p", what), code_block(command)) for what, command in steps]
     return element("ol", *items, class_="steps")
 
@@ -171,7 +173,7 @@ def _root(inspection: Inspection) -> str:
 
 def _mended(inspection: Inspection) -> str:
     """A name for the dataset file that `--fix` writes, other than that of the one in use."""
-    return "mended.toml" if inspection.dataset.root.suffix == ".toml" else "dataset.toml"
+    return "mended.toml" if declared_file(inspection.dataset.root) else "dataset.toml"
 
 
 def _fix_command(inspection: Inspection) -> str:

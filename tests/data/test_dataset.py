@@ -9,7 +9,8 @@ from PIL import Image
 
 from intarsia.data.augment import Augment
 from intarsia.data.dataset import TrainingPairs, batches, epoch_order, to_tensor
-from intarsia.data.index import Pair, open_dataset
+from intarsia.data.index import open_dataset
+from intarsia.data.pairs import Pair
 from intarsia.errors import DataError
 from intarsia.labels import Labels
 from intarsia.settings import AugmentSettings

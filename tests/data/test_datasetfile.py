@@ -87,9 +87,17 @@ class TestColours:
             ('encoding = "colors"\nroad = 3', r"value 3: .* all values are colours"),
             ('ignore = 11\nroad = "#804080"', r"value 11: .* all values are colours"),
             ('ignore = "#804080"\nroad = 3', r"value #804080: .* all values are whole numbers"),
+            ('encoding = "colors"\nignore = 11', r"value 11: .* all values are colours"),
+            ('encoding = "objects"\nignore = "#804080"', r"value #804080: .* all values are whole numbers"),
             ('road = "#804080"\ncar = "#804080"', r"Stored value #804080 has two meanings"),
-            ('road = "#80408"', r"classes\.road\.value\.0 = #80408: a colour is written #rrggbb"),
-            ('road = "128, 64, 128"', r"classes\.road\.value\.0 = 128, 64, 128: a colour is written #rrggbb"),
+            (
+                'road = "#80408"',
+                r"classes\.road\.value\.0 = #80408: a value is a whole number, or a colour written #rrggbb",
+            ),
+            (
+                'road = "128, 64, 128"',
+                r"classes\.road\.value\.0 = 128, 64, 128: a value is a whole number, or a colour written #rrggbb",
+            ),
         ],
     )
     def test_what_is_no_colour_or_should_be_one(self, read, text, words):
@@ -130,8 +138,12 @@ def test_what_is_left_out_and_mended(read):
         ('format = "folder"', r"format = 'folder': is unknown\. Did you mean 'folders'\?"),
         ("[classes]\nsky = 0\nroad = {}", r"classes\.road has no value, but others do: give each one"),
         ("[classes]\nsky = []", r"classes\.sky\.value = \[\]: .*at least 1"),
-        ('[classes]\nsky = "blue"', r"classes\.sky\.value\.0 = blue: a colour is written #rrggbb"),
-        ('ignore = ["void"]', r"ignore\.0 = void: a colour is written #rrggbb"),
+        (
+            '[classes]\nsky = "blue"',
+            r"classes\.sky\.value\.0 = blue: a value is a whole number, or a colour written #rrggbb",
+        ),
+        ('ignore = "11"', r"ignore\.0 = 11: a value is a whole number, or a colour written #rrggbb"),
+        ('ignore = ["void"]', r"ignore\.0 = void: a value is a whole number, or a colour written #rrggbb"),
         ('clases = ["sky"]', r"clases is unknown\. Did you mean 'classes'\?"),
         ("[classes]\nsky = {valeu = 1}", r"classes\.sky\.valeu is unknown\. Did you mean 'value'\?"),
         ('splits.train = {image = "a", masks = "b"}', r"splits\.train\.image is unknown\. Did you mean 'images'\?"),

@@ -4,9 +4,10 @@ Masks that are drawn from shapes hold 0 for the background and one more for each
 """
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, TypeVar
 
@@ -15,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from intarsia.data.classlists import is_void
 from intarsia.data.pairing import Pairing, files_in
-from intarsia.data.pairs import Pair
+from intarsia.data.pairs import SPLITS, Pair
 from intarsia.data.read import IMAGE_SUFFIXES
 from intarsia.data.sources import Shapes
 from intarsia.errors import DataError
@@ -23,6 +24,7 @@ from intarsia.labels import Color, Labels
 
 BACKGROUND = "background"
 _BACKGROUNDS = frozenset({BACKGROUND, "_background_", "__background__"})
+_HEX = re.compile("#[0-9a-fA-F]{6}")
 _START = 8192  # bytes that are looked at to recognise a file
 _LONGEST_VALUE = 40  # letters of a wrong value that a message repeats
 
@@ -52,6 +54,21 @@ def _name(text: str) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 """Of a class or a file: not blank, and without halves of letters, which JSON can hold but nothing can print."""
 _Entry = TypeVar("_Entry", bound=Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """A picture that annotations name.
+
+    Attributes:
+        name: its name with suffix, unique in its split.
+        path: where it is, or should be.
+        mask: what is drawn on it.
+    """
+
+    name: str
+    path: Path
+    mask: Shapes
 
 
 def checked(kind: type[_Entry], content: object, path: Path) -> _Entry:
@@ -111,6 +128,13 @@ def unique_names(files: Sequence[str]) -> list[str]:
     ]
 
 
+def color_of(written: object) -> Color | None:
+    """A colour that is written #rrggbb; None where it is written otherwise."""
+    if not isinstance(written, str) or not _HEX.fullmatch(written):
+        return None
+    return int(written[1:3], 16), int(written[3:5], 16), int(written[5:7], 16)
+
+
 def class_table(names: Iterable[str], colors: Mapping[str, Color] | None = None) -> tuple[Labels, dict[str, int]]:
     """The classes of drawn masks, and the value that each name is drawn with.
 
@@ -131,35 +155,47 @@ def class_table(names: Iterable[str], colors: Mapping[str, Color] | None = None)
     return replace(labels, colors=shown), values | dict.fromkeys(ignored, void)
 
 
-def pair_named(entries: Iterable[tuple[str, Path, Shapes]], file: Path, result: Pairing) -> tuple[Pair, ...]:
-    """Pairs the pictures that an annotation file names with their masks, sorted by name.
+def pair_splits(
+    path: Path, images: Mapping[str, Sequence[AnnotatedImage]], result: Pairing
+) -> dict[str, tuple[Pair, ...]]:
+    """Pairs the pictures that annotations name with their masks: {split: pairs, sorted by name}.
 
     Args:
-        entries: (name with suffix, picture, mask) of each.
-        file: the annotation file.
-        result: pictures that are not there, or that stand twice in the file, become strays of it.
+        path: what was opened.
+        images: {split: its images}; the split is an empty text for those of none, which are `train` where there are
+            no others, and are left out otherwise.
+        result: what is left out, missing or named twice becomes strays of it.
+
+    Raises:
+        DataError: none of the pictures is there.
     """
-    found: dict[Path, list[tuple[str, Shapes]]] = {}
-    for name, image, mask in entries:
-        found.setdefault(image, []).append((name, mask))
-    there = set(filter(is_file, found))
-    once = {image: own[0] for image, own in found.items() if len(own) == 1 and image in there}
-    names = unique_names([name for name, _ in once.values()])
-    pairs = [Pair(name, image, mask) for name, (image, (_, mask)) in zip(names, once.items(), strict=True)]
-    for image in [image for image, own in found.items() if len(own) > 1]:
-        result.stray("ambiguous", [image], f"{len(found[image])} entries of one picture in {file.name}")
-    missing = [image for image in found if image not in there]
-    result.stray("missing-image", missing, f"{_counted(missing, 'picture')} of {file.name} not found")
+    named = [image for own in images.values() for image in own]
+    there = {image.path for image in named if is_file(image.path)}
+    if not there:
+        example = f", for example {named[0].path}" if named else ""
+        raise DataError(f"{path}: none of its {len(named)} images is there{example}.")
+    splits: dict[str, tuple[Pair, ...]] = {}
+    for split, own in images.items():
+        if split or len(images) == 1:
+            splits[split or "train"] = _pair(own, there, result)
+    others = images.get("", ()) if len(images) > 1 else ()
+    result.stray("unpaired", [image.path for image in others], "pictures of no split train, val or test")
+    missing = sorted({image.path for image in named} - there)
+    result.stray("missing-image", missing, f"{_counted(missing, 'picture')} of the annotations not found")
+    folders = {path.parent for path in there}
+    beside = {folder / name for folder in folders for name in files_in(folder, IMAGE_SUFFIXES)}
+    result.stray("unpaired", sorted(beside - there), "pictures without annotations")
+    return {split: splits[split] for split in SPLITS if splits.get(split)}
+
+
+def _pair(images: Sequence[AnnotatedImage], there: Collection[Path], result: Pairing) -> tuple[Pair, ...]:
+    entries = Counter(image.path for image in images)
+    once = [image for image in images if image.path in there and entries[image.path] == 1]
+    for path in [path for path, number in entries.items() if number > 1]:
+        result.stray("ambiguous", [path], f"{entries[path]} entries of one picture among the annotations")
+    names = unique_names([image.name for image in once])
+    pairs = [Pair(name, image.path, image.mask) for name, image in zip(names, once, strict=True)]
     return tuple(sorted(pairs, key=lambda pair: pair.name))
-
-
-def unnamed_pictures(named: Iterable[Path], result: Pairing) -> None:
-    """Notes the pictures that lie beside those that annotation files name."""
-    named = set(named)
-    folders = sorted({image.parent for image in named})
-    beside = [folder / name for folder in folders for name in files_in(folder, IMAGE_SUFFIXES)]
-    alone = [image for image in beside if image not in named]
-    result.stray("unpaired", alone, "pictures that no annotation file names")
 
 
 def bad_shapes(found: Sequence[tuple[Path, str]], result: Pairing) -> None:

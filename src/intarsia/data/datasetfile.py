@@ -102,7 +102,7 @@ class DatasetFile(_Strict):
         for name, entry in self.classes.items():
             if self._values_are_said and not entry.value:
                 raise DataError(f"classes.{name} has no value, but others do: give each one, or only their names.")
-        for value in said if self._values_are_said else ():
+        for value in said if self._values_are_said or self.encoding else ():
             if isinstance(value, str) != in_colors:
                 wanted = "colours such as #804080" if in_colors else "whole numbers"
                 raise DataError(f"value {value}: in these masks all values are {wanted}.")
@@ -171,6 +171,8 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails bel
         return f"{name} is unknown. {did_you_mean(place[-1], owner.model_fields)}"
     if problem["type"] == "missing":
         return f"{name} is missing."
+    if problem["type"] == "int_type" and isinstance(problem["input"], str):
+        return f"{name} = {problem['input']}: a value is a whole number, or a colour written #rrggbb."
     if problem["type"] == "string_pattern_mismatch":
         return f"{name} = {problem['input']}: a colour is written #rrggbb."
     message = problem["msg"][0].lower() + problem["msg"][1:]

@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from intarsia.errors import DataError
 from intarsia.labels import Encoding
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 # For the whole process: files are decoded in threads, where filters cannot be set for a while only.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large, but below Pillow's limit
@@ -292,6 +294,8 @@ def orientation(path: Path) -> int:
     """
     with _decoding(path):
         if _needs_tifffile(path):
+            import tifffile  # as in _needs_tifffile
+
             with tifffile.TiffFile(path) as tiff:
                 return _turn_of(tiff)
         with _opened(path, _MASK_FORMATS) as file:
@@ -340,6 +344,8 @@ def _needs_tifffile(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(4) not in _TIFF_STARTS:
             return False
+    import tifffile  # a sixth of a second, and most pictures are no TIFF
+
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         if page.imagelength * page.imagewidth > MOST_PIXELS:
@@ -358,6 +364,8 @@ def _read_tiff(path: Path) -> NDArray[Any]:
 
 def _tiff_array(path: Path) -> NDArray[Any]:
     """[H, W, bands] of the file's own dtype, without alpha."""
+    import tifffile  # a sixth of a second, and most pictures are no TIFF
+
     with tifffile.TiffFile(path) as tiff:
         if len(tiff.pages) > 1 and len(tiff.series) > 1:
             raise DataError(f"{path}: holds {len(tiff.pages)} pages; a picture has one.")
@@ -379,7 +387,7 @@ def _tiff_array(path: Path) -> NDArray[Any]:
     return turned_upright(array, turn)
 
 
-def _turn_of(tiff: tifffile.TiffFile) -> int:
+def _turn_of(tiff: "TiffFile") -> int:
     turn = tiff.pages.first.tags.valueof(ExifTags.Base.Orientation, default=1)
     return turn if turn in _TURNS else 1
 

@@ -1,10 +1,14 @@
 """Layouts whose masks are drawn from annotations, written from the scenes of `layouts`: road and car as shapes."""
 
+import base64
 import json
+import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from intarsia.data.pairs import Dataset
 from intarsia.data.sources import read_source
@@ -106,9 +110,86 @@ def write_labelme(root: Path) -> None:
     write(root / "labels.txt", "__ignore__\n_background_\nroad\ncar\n")
 
 
+def cvat(images: str, labels: str = "") -> str:
+    """An annotations.xml."""
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta><task><labels>'
+        f"{labels}</labels></task><dumped>2024</dumped></meta>\n{images}</annotations>\n"
+    )
+
+
+def cvat_label(name: str, color: str = "#804080", kind: str = "any") -> str:
+    return f"<label><name>{name}</name><color>{color}</color><type>{kind}</type><attributes></attributes></label>"
+
+
+def cvat_image(name: str, shapes: str = "", file: str = "", subset: str = "") -> str:
+    """The car, then the road below it; or other shapes."""
+    left, top, right, bottom = boxes(name)["car"]
+    road = ";".join(f"{x:.2f},{y:.2f}" for x, y in corners(*boxes(name)["road"]))
+    shapes = shapes or (
+        f'<box label="car" xtl="{left}.0" ytl="{top}.0" xbr="{right}.0" ybr="{bottom}.0" z_order="1"></box>'
+        f'<polygon label="road" points="{road}" z_order="0"><attribute name="a">b</attribute></polygon>'
+    )
+    of = f' subset="{subset}"' if subset else ""
+    file = file or f"{name}.jpg"
+    return f'  <image id="0" name="{file}"{of} width="{WIDTH}" height="{HEIGHT}">{shapes}</image>\n'
+
+
+def write_cvat(root: Path) -> None:
+    """A project with subsets."""
+    images = ""
+    for subset, names in {"Train": "abc", "Validation": "d"}.items():
+        for name in names:
+            save(root / f"images/{subset}/{name}.jpg", scene(name)[0])
+            images += cvat_image(name, subset=subset)
+    labels = cvat_label("road") + cvat_label("car", "#00008e") + cvat_label("weather", kind="tag")
+    write(root / "annotations.xml", cvat(images, labels))
+
+
+def supervisely(*objects: dict[str, Any]) -> dict[str, Any]:
+    """What Supervisely says of an image."""
+    return {"description": "", "tags": [], "size": {"height": HEIGHT, "width": WIDTH}, "objects": list(objects)}
+
+
+def supervisely_shape(title: str, kind: str, exterior: Any, interior: Any = ()) -> dict[str, Any]:
+    points = {"exterior": exterior, "interior": list(interior)}
+    return {"id": 1, "classTitle": title, "geometryType": kind, "points": points, "tags": []}
+
+
+def supervisely_bitmap(title: str, inside: np.ndarray, origin: Any) -> dict[str, Any]:
+    """As its own library packs it: a palette PNG, transparent where it is not."""
+    picture = Image.fromarray(inside.astype(np.uint8)).convert("P")
+    picture.putpalette([0, 0, 0, 255, 255, 255])
+    held = BytesIO()
+    picture.save(held, format="PNG", transparency=0)
+    data = base64.b64encode(zlib.compress(held.getvalue())).decode()
+    return {"id": 2, "classTitle": title, "geometryType": "bitmap", "bitmap": {"data": data, "origin": origin}}
+
+
+def supervisely_scene(name: str) -> dict[str, Any]:
+    (left, top, right, bottom), road = boxes(name)["car"], boxes(name)["road"]
+    ring = corners(road[0], road[1], road[2] - 1, road[3] - 1)  # pixels, the last one too
+    car = supervisely_bitmap("car", np.ones((bottom - top, right - left)), [left, top])
+    return supervisely(supervisely_shape("road", "polygon", ring), car)
+
+
+def write_supervisely(root: Path) -> None:
+    classes = [
+        {"title": "road", "shape": "polygon", "color": "#804080", "id": 1},
+        {"title": "car", "shape": "bitmap", "color": "#00008E", "id": 2},
+    ]
+    write_json(root / "meta.json", {"classes": classes, "tags": [], "projectType": "images"})
+    for split, names in SPLITS.items():
+        for name in names:
+            save(root / f"{split}/img/{name}.jpg", scene(name)[0])
+            write_json(root / f"{split}/ann/{name}.jpg.json", supervisely_scene(name))
+
+
 ANNOTATED = {
     "coco 2017": ("coco", write_coco),
     "coco of Roboflow": ("coco", write_roboflow),
+    "cvat": ("cvat", write_cvat),
+    "supervisely": ("supervisely", write_supervisely),
     "labelme": ("labelme", write_labelme),
 }
 """{what: (the format that must recognise it, its writer)}"""

@@ -358,7 +358,7 @@ def test_images_that_are_missing_become_strays(tmp_path, lone):
     dataset = open_format(file)
     assert names(dataset) == {"train": ["a", "c", "d"]}
     assert strays(dataset, tmp_path) == [("missing-image", ["images/b.jpg"]), ("unpaired", ["images/new.png"])]
-    assert dataset.strays[0].about == "1 picture of annotations.json not found"
+    assert dataset.strays[0].about == "1 picture of the annotations not found"
 
 
 def test_no_image_at_all_is_an_error(tmp_path, lone):
@@ -396,7 +396,7 @@ def test_two_entries_of_one_picture_are_left_out(tmp_path, lone):
     assert [pair.name for pairs in dataset.splits.values() for pair in pairs if pair.name in "ab"] == []
     found = strays(dataset, tmp_path)
     assert found == [("ambiguous", ["images/a.jpg"]), ("unpaired", ["images/b.jpg"])]
-    with pytest.raises(DataError, match=r"2 entries of one picture in annotations\.json"):
+    with pytest.raises(DataError, match=r"2 entries of one picture among the annotations"):
         open_dataset(tmp_path)
 
 

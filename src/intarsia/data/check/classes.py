@@ -19,6 +19,8 @@ _SPECKLED = 0.002  # share of a mask's pixels that are unlike all their neighbou
 _FEW = 0.1  # share of the pairs that --fix may leave out for unknown values
 _FEWEST_CLASSES = 4  # with fewer, every class borders on all others
 _CROSS_SECTION = 0.15  # Kullback-Leibler divergence below which neighbours are a cross-section of all classes
+_CLEARLY_LOWEST = 0.4  # times the next lowest divergence
+_STRUCTURED = 0.05  # every other class has neighbours of its own; else all of them are alike in this
 _MOST_FOR_VOID = 0.25  # share of the pixels
 _NEARLY_ALL = 0.9  # of the masks hold a void value
 
@@ -211,7 +213,8 @@ def void(table: Table) -> Iterator[Finding]:
         masks = len(np.unique(table.owner[table.index == index]))
         if (
             divergences[index] < _CROSS_SECTION
-            and divergences[index] == divergences.min()
+            and divergences[index] < _CLEARLY_LOWEST * (others := float(np.delete(divergences, index).min()))
+            and others > _STRUCTURED
             and masks >= _NEARLY_ALL * len(table.looks)
             and pixels[index] < _MOST_FOR_VOID * pixels.sum()
         ):
@@ -221,7 +224,7 @@ def void(table: Table) -> Iterator[Finding]:
                 f"Value {value} ({labels.names[index]}) is probably void: it is the "
                 f"{'highest' if index else 'lowest'} value, is in {masks} of {len(table.looks)} masks, and borders "
                 f"on {np.count_nonzero(touching[index])} other classes about as often as these border on each "
-                f"other (divergence {divergences[index]:.2f}; the next lowest is {np.sort(divergences)[1]:.2f}).",
+                f"other (divergence {divergences[index]:.2f}; the next lowest is {others:.2f}).",
                 f"--ignore {value}, or ignore = [{value}] in the dataset file",
                 settings=(f"ignore = [{value}]",),
             )

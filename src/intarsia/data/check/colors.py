@@ -18,6 +18,7 @@ from intarsia.labels import IGNORE, Color, Labels, packed
 
 _MOST_CLASSES = 256
 _BLACK = (0, 0, 0)
+_FEWEST_BETWEEN = 16  # colours that fill no area before they are called noise, and no thin classes
 _SPACING = 64.0  # of colours, so that noise can be told from classes
 _ANY = 442.0  # the distance from black to white: every colour has a nearest class
 _MOST_STRAYS = 64  # colours that are no class's and are named one by one
@@ -30,7 +31,7 @@ def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
     if dataset.known_colors:
         known = Labels.of_colors(list(dataset.known_colors.values()), ignored, list(dataset.known_colors))
         return _with_noise(known, tally, "colours of the dataset's own list")
-    if tally.noisy or len(tally.values) > _MOST_CLASSES:
+    if tally.noisy(_FEWEST_BETWEEN) or len(tally.values) > _MOST_CLASSES:
         kept = tally.peaks(_points(tally.values.tolist()), _SPACING)
     else:
         kept = np.flatnonzero(~tally.stray).tolist()
@@ -54,7 +55,7 @@ def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
 def _with_noise(labels: Labels, tally: Tally, words: str) -> Meaning:
     """Colours that are no class's: noise goes to the nearest class, a few are reported later with their files."""
     unknown = int((labels.classes_of(tally.values) < 0).sum())
-    if unknown <= _MOST_STRAYS and not tally.noisy:
+    if unknown <= _MOST_STRAYS and not tally.noisy(_FEWEST_BETWEEN):
         return Meaning(labels, words, (note(f"Masks are {words}."),))
     classes = _points(value for own in labels.values for value in own)
     off = tally.share_off(_points(tally.values.tolist()), classes, _SPACING / 2)

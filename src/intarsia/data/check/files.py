@@ -41,7 +41,7 @@ def troubles(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Fin
         mended = finding in _SETTINGS or finding == "mistyped"
         yield Finding(
             finding,
-            abouts[0] + (f" And {len(found) - 1} more." if len(found) > 1 else ""),
+            abouts[0] + (f" And {len(found) - 1} more: {listing(names[1:])}." if len(found) > 1 else ""),
             count=len(found),
             files=tuple(about.split(": ")[0] for about in abouts[:10]),
             pairs=names,
@@ -67,7 +67,7 @@ def odd_ones(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Fin
     if constant:
         yield Finding(
             "constant-image",
-            f"{counted(len(constant), 'image')} of one single colour: {listing(look.pair.image for look in constant)}",
+            f"{counted(len(constant), 'image')} of a single colour: {listing(look.pair.image for look in constant)}",
             count=len(constant),
             files=first_files([look.pair.image for look in constant]),
             pairs=tuple(map(name, constant)),

@@ -12,8 +12,8 @@ from intarsia.errors import counted, listing
 
 _FEWEST = 8  # pairs; in fewer, nothing stands out
 # A pair stands out when it lies worse, and another place better, than in the rest of the set by so many standard
-# deviations; by fewer, where its borders lie on no edges at all. Chosen so that 400 drawn scenes without a fault give
-# no false alarm; benchmarks/misalignment.py counts what is found.
+# deviations; by fewer, where its borders lie on no edges at all. Chosen so that 400 drawn scenes without a fault
+# give no false alarm; benchmarks/misalignment.py counts what is found.
 _OUTLIER = 8.0
 _OUTLIER_OFF_EDGES = 5.0
 _OFF_EDGES = 0.15  # mean edge under the borders

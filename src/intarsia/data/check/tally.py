@@ -57,11 +57,15 @@ class Tally:
         kept = ~np.isin(self.values, list(ignored))
         return self._only(kept)
 
-    @property
-    def noisy(self) -> bool:
-        """Whether some masks are JPEG, or have values that fill no area, as anti-aliasing leaves them."""
+    def noisy(self, fewest: int) -> bool:
+        """Whether some masks are JPEG, or at least `fewest` values fill no area, as anti-aliasing leaves them.
+
+        The lowest and the highest value are not counted: they lie between no others.
+        """
         between = self.inner < _INNER * self.pixels
-        return self.lossy or int(self.pixels[between].sum()) > _BETWEEN * self.total
+        between[[0, -1]] = False
+        several = int(between.sum()) >= fewest
+        return self.lossy or (several and int(self.pixels[between].sum()) > _BETWEEN * self.total)
 
     @property
     def stray(self) -> NDArray[np.bool_]:

@@ -17,6 +17,8 @@ from intarsia.labels import IGNORE, Labels
 _MOST_CLASSES = 256  # discovered ones; more values than that are no classes
 _MOST_IN_A_RAMP = 64
 _SPACING = 24  # noise can be told from classes only where classes are this far apart
+_FEWEST_BETWEEN = 3  # values that fill no area: so many levels has anti-aliasing with 2x2 samples
+_MOST_THIN = 64  # classes that fill no area, such as poles; more of them are a picture and no mask
 _FEWEST_OBJECTS = 12  # in the fullest mask
 _FEWEST_COUNTS = 4  # different numbers of objects
 
@@ -27,15 +29,13 @@ def of_values(dataset: Dataset, tally: Tally) -> Meaning:
     if not set(found) - {IGNORE}:
         words = ", ".join(map(str, found or dataset.ignore)) or "none"
         return refuse("one-class", f"Masks hold no value but ignored ones ({words}).")
-    if tally.noisy:
-        return _noisy(dataset, tally)
-    for reading in (_two_values, _indices, _ramp, _from_one, _one_unnamed):
+    for reading in () if tally.noisy(_MOST_THIN) else (_two_values, _indices, _from_one, _one_unnamed):
         if meaning := reading(dataset, found):
             return meaning
     classes = [value for value in found if value != IGNORE]
-    if len(classes) > _MOST_CLASSES:
+    if len(classes) > _MOST_CLASSES or tally.noisy(_FEWEST_BETWEEN):
         return _noisy(dataset, tally)
-    return _with_gaps(dataset, tally, classes)
+    return _ramp(dataset, found) or _with_gaps(dataset, tally, classes)
 
 
 def _two_values(dataset: Dataset, found: Sequence[int]) -> Meaning | None:

@@ -13,11 +13,14 @@ from intarsia.data.formats import (
     camvid,
     cityscapes,
     coco,
+    cvat,
     folders,
     labelme,
+    nnunet,
     layers,
     objects,
     pet,
+    supervisely,
     table,
     ultralytics,
     voc,
@@ -51,6 +54,13 @@ FORMATS = {
     "coco": Format(
         "a JSON file of `images`, `annotations` and `categories` for each split", coco.recognise, coco.open_coco
     ),
+    "nnunet": Format(
+        "`dataset.json`, `imagesTr/CASE_0000.png`, `labelsTr/CASE.png`", nnunet.recognise, nnunet.open_nnunet
+    ),
+    "supervisely": Format(
+        "`meta.json`, `DATASET/img/` and `DATASET/ann/`", supervisely.recognise, supervisely.open_supervisely
+    ),
+    "cvat": Format("CVAT for images 1.1: `annotations.xml` + `images/`", cvat.recognise, cvat.open_cvat),
     "cityscapes": Format(
         "`leftImg8bit/` and `gtFine/` with `labelIds` masks", cityscapes.recognise, cityscapes.open_cityscapes
     ),

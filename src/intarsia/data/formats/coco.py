@@ -23,6 +23,7 @@ from pycocotools import mask as cocomask
 from pydantic import PositiveInt
 
 from intarsia.data.annotations import (
+    AnnotatedImage,
     Entry,
     Id,
     Name,
@@ -31,14 +32,13 @@ from intarsia.data.annotations import (
     checked,
     class_table,
     is_file,
-    pair_named,
+    pair_splits,
     start_of,
-    unnamed_pictures,
 )
 from intarsia.data.foreign import read_json
 from intarsia.data.formats.folders import IMAGE_FOLDERS, SPLIT_FOLDERS, split_of
 from intarsia.data.pairing import Pairing, files_in, folders_in
-from intarsia.data.pairs import Dataset, Pair
+from intarsia.data.pairs import Dataset
 from intarsia.data.shapes import RunLengths, area, ring, run_lengths
 from intarsia.data.sources import Draw, Shapes
 from intarsia.errors import DataError, listing
@@ -114,25 +114,15 @@ def open_coco(path: Path) -> Dataset:
     contents = {split: checked(_File, read_json(file), file) for split, file in files.items()}
     labels, values = class_table(_class_names(list(contents.values())))
     result = Pairing()
-    splits: dict[str, tuple[Pair, ...]] = {}
-    named: list[Path] = []
-    shapes = 0
-    for split, content in contents.items():
-        file = files[split]
-        draws = _draws(file, content, values, result)
-        entries = list(_entries(file, split, content, draws))
-        if pairs := pair_named(entries, file, result):
-            splits[split] = pairs
-        named += [image for _, image, _ in entries]
-        shapes += sum(map(len, draws.values()))
+    images = {split: _images(files[split], split, content, values, result) for split, content in contents.items()}
     annotations = sum(len(content.annotations) for content in contents.values())
-    if annotations and not shapes:
+    if annotations and not any(image.mask.shapes for own in images.values() for image in own):
         raise DataError(
             f"{path}: none of its {annotations} annotations has a usable segmentation. Bounding boxes alone do not "
             "say which pixels belong to an object: export the dataset with polygons or masks."
         )
     result.stray("unpaired", others, "annotation files of no split, beside those of splits")
-    unnamed_pictures(named, result)
+    splits = pair_splits(path, images, result)
     return Dataset(path, splits, labels, strays=tuple(result.strays))
 
 
@@ -170,15 +160,18 @@ def _class_names(contents: Sequence[_File]) -> list[str]:
     return [category.name for category in categories if category.name in used or category.name not in heads]
 
 
-def _entries(
-    file: Path, split: str, content: _File, draws: Mapping[Id, tuple[Draw, ...]]
-) -> Iterator[tuple[str, Path, Shapes]]:
-    """(name, picture, mask) of each image."""
+def _images(
+    file: Path, split: str, content: _File, values: Mapping[str, int], result: Pairing
+) -> list[AnnotatedImage]:
+    """The images of a file; what is wrong with its annotations becomes strays of `result`."""
     folder = _image_folder(file, split, content.images)
+    draws = _draws(file, content, values, result)
+    images = []
     for image in content.images:
         path = below(folder, image.file_name, file)
         mask = Shapes(file, draws.get(image.id, ()), (image.height, image.width))
-        yield path.relative_to(folder).as_posix(), path, mask
+        images.append(AnnotatedImage(path.relative_to(folder).as_posix(), path, mask))
+    return images
 
 
 def _image_folder(file: Path, split: str, images: Sequence[_Image]) -> Path:

@@ -4,9 +4,9 @@
     images/train/ + images/val/             where the images have subsets
 
 Polygons, boxes, ellipses and masks are drawn by their `z_order`, then as they stand in the file, later ones on top.
-Lines, points, cuboids and skeletons are left out. The classes are the labels that the file declares, in its order and
-with its colours; what lies in no shape is the class `background`. Subsets called train, val and test are splits, and
-then other subsets are left out; without any, all images are `train`.
+Lines, points, cuboids and skeletons are left out. The classes are the labels that the file declares, in its order
+and with its colours; what lies in no shape is the class `background`. Subsets called train, val and test are
+splits, and then other subsets are left out; without any, all images are `train`.
 """
 
 import re
@@ -17,13 +17,14 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from intarsia.data.annotations import (
+    AnnotatedImage,
     bad_shapes,
     below,
     class_table,
+    color_of,
     is_file,
-    pair_named,
+    pair_splits,
     start_of,
-    unnamed_pictures,
 )
 from intarsia.data.foreign import read_text
 from intarsia.data.formats.folders import split_of
@@ -40,7 +41,7 @@ _AREAS = ("polygon", "box", "ellipse", "mask")
 _NO_SHAPES = ("tag", "attribute")
 _NO_AREAS = ("tag", "points", "polyline", "cuboid", "skeleton")  # types of labels that cannot fill pixels
 _MOST = 1e9  # what any number in a shape may be
-_HEX = re.compile("#[0-9a-fA-F]{6}")
+_SIDE = re.compile("[1-9][0-9]{0,8}")
 
 
 def recognise(path: Path) -> bool:
@@ -58,24 +59,14 @@ def open_cvat(path: Path) -> Dataset:
     file = path / _FILE if path.is_dir() else path
     root = _parse(file)
     images = root.findall("image")
+    if not images and root.find("track") is not None:
+        raise DataError(f"{file}: is of a video. Export it as `CVAT for images 1.1`.")
     if not images:
-        video = (
-            "it is of a video: export it as `CVAT for images 1.1`" if root.find("track") else "it lists no images"
-        )
-        raise DataError(f"{file}: {video}.")
+        raise DataError(f"{file}: lists no images.")
     labels, values = class_table(_class_names(file, root, images), _colors(root))
     result = Pairing()
-    entries = _entries(file, images, values, result)
-    if not any(is_file(picture) for own in entries.values() for _, picture, _ in own):
-        raise DataError(
-            f"{file}: none of its {len(images)} images is there, for example {images[0].get('name')!r}. Looked in "
-            f"{file.parent / 'images'} and beside the file."
-        )
-    others = entries.pop("", []) if len(entries) > 1 else []
-    result.stray("unpaired", [picture for _, picture, _ in others], "pictures of no subset train, val or test")
-    pairs = {split or "train": pair_named(own, file, result) for split, own in entries.items()}
-    unnamed_pictures([picture for own in (*entries.values(), others) for _, picture, _ in own], result)
-    return Dataset(path, {split: own for split, own in pairs.items() if own}, labels, strays=tuple(result.strays))
+    splits = pair_splits(path, _images(file, images, values, result), result)
+    return Dataset(path, splits, labels, strays=tuple(result.strays))
 
 
 def _parse(file: Path) -> ET.Element:
@@ -105,22 +96,19 @@ def _class_names(file: Path, root: ET.Element, images: Iterable[ET.Element]) -> 
         for shape in image:
             if shape.tag in _AREAS:
                 used.setdefault(shape.get("label", ""), image.get("name", ""))
-    for label in used if declared else used.keys() & {""}:
-        if label not in declared:
-            raise DataError(
-                f"{file}: image {used[label]!r}: has a shape of label {label!r}, which the file does not declare. "
-                f"{did_you_mean(label, declared)}"
-            )
+    if "" in used:
+        raise DataError(f"{file}: image {used['']!r}: has a shape without a label.")
+    for label in used.keys() - declared.keys() if declared else ():
+        raise DataError(
+            f"{file}: image {used[label]!r}: has a shape of label {label!r}, which the file does not declare. "
+            f"{did_you_mean(label, declared)}"
+        )
     return [name for name in declared if name in used or declared[name] not in _NO_AREAS] or sorted(used)
 
 
 def _colors(root: ET.Element) -> dict[str, Color]:
-    written = {label.findtext("name", ""): label.findtext("color", "") for label in _declared(root)}
-    return {
-        name: (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16))
-        for name, color in written.items()
-        if _HEX.fullmatch(color)
-    }
+    written = {label.findtext("name", ""): color_of(label.findtext("color")) for label in _declared(root)}
+    return {name: color for name, color in written.items() if color}
 
 
 def _declared(root: ET.Element) -> Iterator[ET.Element]:
@@ -134,18 +122,18 @@ def _declared(root: ET.Element) -> Iterator[ET.Element]:
 # --- images and shapes -------------------------------------------------------------------------------------------
 
 
-def _entries(
+def _images(
     file: Path, images: Iterable[ET.Element], values: Mapping[str, int], result: Pairing
-) -> dict[str, list[tuple[str, Path, Shapes]]]:
-    """{split: (name, picture, mask) of each image}; the split is empty where the subset is none."""
-    entries: dict[str, list[tuple[str, Path, Shapes]]] = {}
+) -> dict[str, list[AnnotatedImage]]:
+    """{split: its images}; the split is empty where the subset is none."""
+    found: dict[str, list[AnnotatedImage]] = {}
     unusable: list[tuple[Path, str]] = []
     for image in images:
-        name, picture = _picture(file, image)
         mask = Shapes(file, _draws(file, image, values, unusable), _size(file, image))
-        entries.setdefault(split_of(image.get("subset", "")), []).append((name, picture, mask))
+        split = split_of(image.get("subset", ""))
+        found.setdefault(split, []).append(AnnotatedImage(*_picture(file, image), mask))
     bad_shapes(unusable, result)
-    return entries
+    return found
 
 
 def _picture(file: Path, image: ET.Element) -> tuple[str, Path]:
@@ -161,8 +149,8 @@ def _picture(file: Path, image: ET.Element) -> tuple[str, Path]:
 
 def _size(file: Path, image: ET.Element) -> tuple[int, int]:
     written = image.get("height", ""), image.get("width", "")
-    if not all(side.isdecimal() and int(side) > 0 for side in written):
-        height, width = written
+    if not all(_SIDE.fullmatch(side) for side in written):
+        height, width = (side[:20] for side in written)
         raise DataError(
             f"{file}: image {image.get('name')!r}: height={height!r}, width={width!r}: expected whole numbers."
         )
