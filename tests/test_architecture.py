@@ -44,6 +44,7 @@ FLOORS = {
     "data.check.conclusion": 3,
     "data.check.colors": 3,
     "data.check.values": 3,
+    "data.check.void": 3,
     "data.check.tally": 3,
     "data.check.placement": 3,
     "data.check.records": 3,

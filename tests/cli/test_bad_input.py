@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -50,7 +51,7 @@ SPOILED_DATA = {
         ["scene_0001.png", "77", "3,072 pixels", "--ignore 77"],
     ),
     "colour mask": (
-        lambda photos: Image.new("RGB", (64, 48)).save(_mask(photos)),
+        lambda photos: Image.new("RGB", (64, 48), "#804080").save(_mask(photos)),
         ["scene_0001.png", "colours", "index PNG"],
     ),
     "ambiguous": (
@@ -98,13 +99,24 @@ def test_single_pair(refused, tmp_path):
     assert (code, "at least 2" in message) == (3, True)
 
 
-def test_undeclared_gap_names_the_mend(refused, own_photos, tmp_path):
+def test_an_undeclared_stray_names_the_mend(refused, own_photos, tmp_path):
     (own_photos / "dataset.toml").unlink()
-    Image.new("L", (64, 48), 11).save(_mask(own_photos))
+    stored = np.array(Image.open(_mask(own_photos)))
+    stored[0, 0] = 11
+    Image.fromarray(stored).save(_mask(own_photos))
     code, message = refused("train", own_photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)
     assert code == 3
+    assert "scene_0001.png: value 11 (1 pixel)" in message
     assert "--ignore 11" in message
     assert "[classes]" in message
+
+
+def test_undeclared_gaps_are_a_warning(intarsia, own_photos, tmp_path):
+    (own_photos / "dataset.toml").unlink()
+    Image.new("L", (64, 48), 11).save(_mask(own_photos))
+    code, _, err = intarsia("train", own_photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)
+    assert code == 0, err
+    assert "Mask values 0, 1, 2, 3, 11 do not run from 0 without a gap: taken for 5 classes" in err
 
 
 def test_class_nowhere_in_train_is_a_warning(intarsia, own_photos, tmp_path):

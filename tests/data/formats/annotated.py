@@ -185,11 +185,23 @@ def write_supervisely(root: Path) -> None:
             write_json(root / f"{split}/ann/{name}.jpg.json", supervisely_scene(name))
 
 
+def write_nnunet(root: Path) -> None:
+    for folder, names in {"Tr": "abc", "Ts": "d"}.items():
+        for name in names:
+            image, mask = scene(name)
+            save(root / f"images{folder}/{name}_0000.png", image)
+            save(root / f"labels{folder}/{name}.png", mask)
+    labels = {"background": 0, "road": 1, "car": 2, "ignore": 3}
+    content = {"channel_names": {"0": "R", "1": "G", "2": "B"}, "labels": labels, "numTraining": 3}
+    write_json(root / "dataset.json", content | {"file_ending": ".png"})
+
+
 ANNOTATED = {
     "coco 2017": ("coco", write_coco),
     "coco of Roboflow": ("coco", write_roboflow),
     "cvat": ("cvat", write_cvat),
     "supervisely": ("supervisely", write_supervisely),
+    "nnunet": ("nnunet", write_nnunet),
     "labelme": ("labelme", write_labelme),
 }
 """{what: (the format that must recognise it, its writer)}"""

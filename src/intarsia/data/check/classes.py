@@ -1,4 +1,4 @@
-"""Examinations of classes: unknown values, missing and rare classes, empty masks, void, specks."""
+"""Examinations of classes: unknown values, missing and rare classes, empty masks, specks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,6 @@ _RARE = 1e-3  # share of the pixels
 _SMALL = 10  # pixels
 _SPECKLED = 0.002  # share of a mask's pixels that are unlike all their neighbours
 _FEW = 0.1  # share of the pairs that --fix may leave out for unknown values
-_FEWEST_CLASSES = 4  # with fewer, every class borders on all others
-_CROSS_SECTION = 0.15  # Kullback-Leibler divergence below which neighbours are a cross-section of all classes
-_CLEARLY_LOWEST = 0.4  # times the next lowest divergence
-_STRUCTURED = 0.05  # every other class has neighbours of its own; else all of them are alike in this
-_MOST_FOR_VOID = 0.25  # share of the pixels
-_NEARLY_ALL = 0.9  # of the masks hold a void value
 
 Name = Callable[[Look], str]
 
@@ -50,7 +44,7 @@ class Table:
     @classmethod
     def of(cls, looks: Sequence[Look], labels: Labels) -> "Table":
         """Brings the masks' values together."""
-        values = [_values(look.record.mask, labels) for look in looks if look.record.mask is not None]
+        values = [values_of(look.record.mask, labels) for look in looks if look.record.mask is not None]
         pixels = [look.record.mask.pixels for look in looks if look.record.mask is not None]
         owner = np.repeat(np.arange(len(values)), [len(part) for part in values])
         value = np.concatenate(values) if values else np.zeros(0, np.int64)
@@ -69,7 +63,7 @@ class Table:
         return np.array([look.split == split for look in self.looks], dtype=bool)
 
 
-def _values(record: MaskRecord, labels: Labels) -> NDArray[np.int64]:
+def values_of(record: MaskRecord, labels: Labels) -> NDArray[np.int64]:
     if labels.encoding == "colors":
         return record.colors
     return np.minimum(record.values, 1) if labels.encoding == "objects" else record.values
@@ -102,7 +96,7 @@ def mixed(looks: Sequence[Look], labels: Labels, name: Name) -> Iterator[Finding
         )
 
 
-def unknown_values(table: Table, name: Name) -> Iterator[Finding]:
+def unknownvalues_of(table: Table, name: Name) -> Iterator[Finding]:
     """Values that are neither a class nor ignored, with files and pixels."""
     rows = np.flatnonzero(table.index < 0)
     if not len(rows):
@@ -199,64 +193,6 @@ def odd_masks(table: Table, name: Name) -> Iterator[Finding]:
     ]
     if speckled and not table.labels.snap:  # noise is told of as such
         yield _masks("speckle", "are sprinkled with single pixels", speckled, name)
-
-
-def void(table: Table) -> Iterator[Finding]:
-    """A value that borders on all classes as they come, thin and in nearly every mask, is a border and no class."""
-    labels = table.labels
-    if labels.encoding != "values" or len(labels) < _FEWEST_CLASSES:
-        return
-    touching = _touching(table)
-    pixels = table.counts(np.ones(len(table.looks), dtype=bool))
-    divergences = np.array([_divergence(touching, index) for index in range(len(labels))])
-    for index in {0, len(labels) - 1}:
-        masks = len(np.unique(table.owner[table.index == index]))
-        if (
-            divergences[index] < _CROSS_SECTION
-            and divergences[index] < _CLEARLY_LOWEST * (others := float(np.delete(divergences, index).min()))
-            and others > _STRUCTURED
-            and masks >= _NEARLY_ALL * len(table.looks)
-            and pixels[index] < _MOST_FOR_VOID * pixels.sum()
-        ):
-            value = labels.values[index][0]
-            yield Finding(
-                "void",
-                f"Value {value} ({labels.names[index]}) is probably void: it is the "
-                f"{'highest' if index else 'lowest'} value, is in {masks} of {len(table.looks)} masks, and borders "
-                f"on {np.count_nonzero(touching[index])} other classes about as often as these border on each "
-                f"other (divergence {divergences[index]:.2f}; the next lowest is {others:.2f}).",
-                f"--ignore {value}, or ignore = [{value}] in the dataset file",
-                settings=(f"ignore = [{value}]",),
-            )
-
-
-def _touching(table: Table) -> NDArray[np.int64]:
-    """[C, C] how often two classes touch."""
-    classes = len(table.labels)
-    touching = np.zeros((classes, classes), dtype=np.int64)
-    for look in table.looks:
-        record = look.record.mask
-        if record is None or not record.touching:
-            continue
-        index = table.labels.classes_of(_values(record, table.labels))
-        one, other, often = record.neighbours.T
-        one, other = index[one], index[other]
-        known = (one >= 0) & (other >= 0) & (one < classes) & (other < classes)
-        np.add.at(touching, (one[known], other[known]), often[known])
-        np.add.at(touching, (other[known], one[known]), often[known])
-    return touching
-
-
-def _divergence(touching: NDArray[np.int64], index: int) -> float:
-    """How far a class's neighbours are from a cross-section of all borders: Kullback-Leibler, in nats."""
-    own = touching[index].astype(np.float64)
-    usual = touching.sum(axis=0).astype(np.float64)
-    own[index] = usual[index] = 0
-    if not own.sum():
-        return float("inf")
-    own, usual = own / own.sum(), usual / usual.sum()
-    seen = own > 0
-    return float((own[seen] * np.log(own[seen] / usual[seen])).sum())
 
 
 def _masks(finding: str, what: str, looks: Sequence[Look], name: Name, *, leave_out: bool = False) -> Finding:

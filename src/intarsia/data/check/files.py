@@ -67,7 +67,7 @@ def odd_ones(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Fin
     if constant:
         yield Finding(
             "constant-image",
-            f"{counted(len(constant), 'image')} of a single colour: {listing(look.pair.image for look in constant)}",
+            f"{counted(len(constant), 'image')} of one colour: {listing(look.pair.image for look in constant)}",
             count=len(constant),
             files=first_files([look.pair.image for look in constant]),
             pairs=tuple(map(name, constant)),

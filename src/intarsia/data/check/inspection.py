@@ -12,6 +12,7 @@ from intarsia.data.check.conclusion import conclude
 from intarsia.data.check.findings import KINDS, SEVERITIES, Finding, Severity
 from intarsia.data.check.looks import Look, Progress, look_at_all
 from intarsia.data.check.meaning import Meaning
+from intarsia.data.check.void import void
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
 from intarsia.labels import Labels
@@ -138,8 +139,9 @@ def inspect(dataset: Dataset, progress: Progress = lambda done, total: None) -> 
         weights = tuple(class_weights(counts["train"], "effective_number").tolist()) if "train" in counts else ()
         found += [*classes.unknown_values(table, name), *classes.shares(table, counts, weights)]
         found += classes.odd_masks(table, name)
-        if not any(finding.id == "void" for finding in found) and dataset.labels is None:
-            found += classes.void(table)
+        if dataset.labels is None:
+            unnamed = next((finding for finding in found if finding.id == "void"), None)
+            found = [finding for finding in found if finding is not unnamed] + void(table, unnamed)
     train = [look for look in readable if look.split == "train"]
     bands, mean, std = _statistics(train)
     sizes = [look.record.image.size for look in train if look.record.image] or [(0, 0)]

@@ -50,7 +50,7 @@ def snapped(labels: Labels, snap: float, off: float, words: str) -> Meaning:
     finding = Finding(
         "noise",
         "Masks have values beside those of the classes (anti-aliasing or JPEG): each pixel is taken for the "
-        f"nearest of {listing(named, 12)}. {off:.2%} of the pixels lie midway: lines of wrong classes may be there.",
+        f"nearest of {listing(named, 12)}. {off:.2%} of the pixels lie midway; wrong lines may arise there.",
         f"Export the masks as index PNGs; until then snap = {snap:g} in the dataset file (--fix writes it)",
         settings=(f"snap = {snap:g}",),
     )

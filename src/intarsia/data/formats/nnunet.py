@@ -4,18 +4,18 @@
     imagesTr/CASE_0000.png + labelsTr/CASE.png
     imagesTs/CASE_0000.png + labelsTs/CASE.png      the split `test`; images without labels are not used
 
-dataset.json names the classes and their stored values, either way round: {"road": 1} or {"1": "road"}. What is called
-`ignore` counts for nothing.
+dataset.json names the classes and their stored values, either way round: {"road": 1} or {"1": "road"}. What is
+called `ignore` counts for nothing.
 """
 
 import re
 from pathlib import Path
 from typing import Any
 
-from intarsia.data.annotations import Entry, Name, checked
+from intarsia.data.annotations import Entry, Name, checked, is_file
 from intarsia.data.classlists import is_void
 from intarsia.data.foreign import read_json
-from intarsia.data.pairing import Pairing, by_name, files_in, match
+from intarsia.data.pairing import Pairing, by_name, files_in, folders_in, match
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.errors import DataError
 from intarsia.labels import Labels
@@ -33,7 +33,7 @@ class _File(Entry):
 
 def recognise(path: Path) -> bool:
     """A folder with dataset.json and imagesTr/."""
-    return (path / _FILE).is_file() and (path / "imagesTr").is_dir()
+    return is_file(path / _FILE) and "imagesTr" in folders_in(path)
 
 
 def open_nnunet(path: Path) -> Dataset:
@@ -49,7 +49,7 @@ def open_nnunet(path: Path) -> Dataset:
     result = Pairing()
     splits: dict[str, tuple[Pair, ...]] = {}
     for split, (images, masks) in _FOLDERS.items():
-        if (path / masks).is_dir() and (pairs := _pair(path / images, path / masks, ending, result)):
+        if masks in folders_in(path) and (pairs := _pair(path / images, path / masks, ending, result)):
             splits[split] = pairs
     if "train" not in splits:
         raise DataError(
@@ -61,14 +61,16 @@ def open_nnunet(path: Path) -> Dataset:
 
 def _labels(file: Path, written: dict[str, Any]) -> Labels:
     """The classes in the order of their values."""
-    turned = all(isinstance(name, str) for name in written.values())
+    turned = all(key.isdecimal() for key in written)
     values = {str(name): value for value, name in written.items()} if turned else written
+    if len(values) < len(written):
+        raise DataError(f"{file}: labels: two values have one name.")
     found: dict[str, int] = {}
     for name, value in values.items():
         if isinstance(value, list):
             raise DataError(
-                f"{file}: labels.{name} is {value}: regions of several values overlap, and a pixel has one class. Name "
-                "each value instead."
+                f"{file}: labels.{name} is {value}: regions of several values overlap, but a pixel has one class. "
+                "Name each value instead."
             )
         if not re.fullmatch("[0-9]{1,5}", str(value)) or isinstance(value, bool):
             raise DataError(f"{file}: labels.{name} is {value!r}: expected a stored value, 0 to 65535.")
@@ -102,8 +104,8 @@ def _pair(images: Path, masks: Path, ending: str, result: Pairing) -> tuple[Pair
             odd.append(images / file)
         elif found[2] != "0000":
             raise DataError(
-                f"{images / file}: holds channel {int(found[2])} of {found[1]!r}: channels in files of their own are "
-                "not read. Save all channels of an image as one TIFF of several bands, named CASE_0000.tif."
+                f"{images / file}: holds channel {int(found[2])} of {found[1]!r}: channels in files of their own "
+                "are not read. Save all channels of an image as one TIFF of several bands, named CASE_0000.tif."
             )
         else:
             image_of.setdefault(found[1], []).append(file)

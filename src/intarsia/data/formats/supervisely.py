@@ -77,7 +77,7 @@ def recognise(path: Path) -> bool:
     """A folder with a meta.json of classes, and with folders of annotations."""
     if not _CLASSES.search(start_of(path / _META)):
         return False
-    return any((path / name / _ANNOTATIONS).is_dir() for name in ("", *folders_in(path)))
+    return any(_ANNOTATIONS in folders_in(path / name) for name in ("", *folders_in(path)))
 
 
 def open_supervisely(path: Path) -> Dataset:
