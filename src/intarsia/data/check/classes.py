@@ -64,6 +64,7 @@ class Table:
 
 
 def values_of(record: MaskRecord, labels: Labels) -> NDArray[np.int64]:
+    """[N] stored values of a mask as the labels' encoding sees them."""
     if labels.encoding == "colors":
         return record.colors
     return np.minimum(record.values, 1) if labels.encoding == "objects" else record.values
@@ -96,7 +97,7 @@ def mixed(looks: Sequence[Look], labels: Labels, name: Name) -> Iterator[Finding
         )
 
 
-def unknownvalues_of(table: Table, name: Name) -> Iterator[Finding]:
+def unknown_values(table: Table, name: Name) -> Iterator[Finding]:
     """Values that are neither a class nor ignored, with files and pixels."""
     rows = np.flatnonzero(table.index < 0)
     if not len(rows):

@@ -23,7 +23,7 @@ from intarsia.labels import Labels
 _FILE = "dataset.json"
 _FOLDERS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 _ENDINGS = (".png", ".tif", ".tiff", ".bmp")
-_CHANNEL = re.compile(r"(.+)_([0-9]{4})")
+_CHANNEL = re.compile(r"(.+)_([0-9]{4})", re.DOTALL)
 
 
 class _File(Entry):
