@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-all check format docs bench clean
+.PHONY: install demo test test-all test-browser check format docs bench clean
 
 install: $(INSTALLED)
 
@@ -22,6 +22,9 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)  ## the slow ones too
 	$(BIN)/python -m pytest -m "not gpu and not browser"
+
+test-browser: $(INSTALLED)  ## needs Chromium: what the pages look like in it
+	$(BIN)/python -m pytest -m browser
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -88,7 +88,7 @@ def test_the_command_line_does_not_import_what_computes(program: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["open_dataset", "Settings", "make_settings", "Labels", "read_mask", "fetch", "convert"]
+    "name", ["open_dataset", "Settings", "make_settings", "Labels", "read_mask", "check", "fetch", "convert"]
 )
 def test_what_only_reads_does_not_import_torch(name: str) -> None:
     assert "torch" not in loaded_after(f"import intarsia; intarsia.{name}")
@@ -97,6 +97,7 @@ def test_what_only_reads_does_not_import_torch(name: str) -> None:
 @pytest.mark.parametrize(
     ("function", "first"),
     [
+        (intarsia.check, ["data"]),
         (intarsia.train, ["data", "out", "settings"]),
         (intarsia.evaluate, ["model", "data", "split"]),
         (intarsia.predict, ["model", "inputs", "out"]),

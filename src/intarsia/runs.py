@@ -53,7 +53,7 @@ class Run:
 
     def _open(self, name: str) -> TextIO:
         with writing(self.folder / name):
-            return (self.folder / name).open("a", encoding="utf-8", buffering=1)
+            return (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def __enter__(self) -> "Run":
         if self._console.is_terminal:

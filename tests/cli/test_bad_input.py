@@ -1,6 +1,8 @@
 """Bad input gets a clear line (what, where, what to do), its exit code, and loses nothing."""
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,20 @@ def test_truncated_jpeg(refused, own_photos, tmp_path):
     _truncate(image.with_suffix(".jpg"))
     code, message = refused("train", own_photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)
     assert (code, "scene_0001.jpg: is damaged" in message) == (3, True)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
+def test_odd_file_names_are_no_trouble(intarsia, own_photos, tmp_path):
+    for name in (os.fsdecode(b"\xff"), "line\nbreak", "-rf", "[bold]x", "写真", "a b"):
+        shutil.copy(_image(own_photos), own_photos / "images" / "train" / f"{name}.png")
+        shutil.copy(_mask(own_photos), own_photos / "masks" / "train" / f"{name}.png")
+    shutil.copy(_image(own_photos), own_photos / "images" / "train" / os.fsdecode(b"\xfe.png"))
+    code, out, err = intarsia("check", own_photos)
+    assert (code, err) == (0, "")
+    assert "[bold]x" in out
+    code, _, err = intarsia("train", own_photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)
+    assert code == 0, err
+    assert "\\udcfe.png (unpaired)" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
 
 
 def test_missing_path(refused, tmp_path):

@@ -1,5 +1,6 @@
 """Opening a dataset: a path, a dataset file, and the drawn val split that stays put."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,12 @@ class TestDrawnVal:
         assert train
         assert val
         assert {pair.name for pair in train + val} == names
+
+    def test_names_that_are_no_text_are_drawn_too(self):
+        names = {os.fsdecode(bytes([number])) for number in range(128, 160)}
+        train, val = _draw_val(pairs_of(names), 0.5, "")
+        assert {pair.name for pair in train + val} == names
+        assert val
 
     def test_scenes_stay_together(self):
         names = [f"scene{scene}_{frame}" for scene in range(40) for frame in range(5)]

@@ -107,7 +107,7 @@ def find_class_list(root: Path) -> ClassList | None:
             if "" in names:
                 raise DataError(f"{path}: a class without a name.")
             if twice := next((name for name in names if names.count(name) > 1), None):
-                raise DataError(f"{path}: class {twice!r} stands twice.")
+                raise DataError(f"{path}: class {twice!r} stands twice. Rename the file if it lists no classes.")
             if entries:
                 return ClassList(path, entries)
     return None

@@ -7,6 +7,7 @@ managers leave behind.
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from intarsia.data.pairs import Pair, Stray
@@ -89,21 +90,30 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 def folders_in(folder: Path) -> tuple[str, ...]:
     """Names of the folders in a folder, sorted, without hidden ones; none where it cannot be looked into."""
-    return tuple(sorted(entry.name for entry in _entries(folder) if _kind(entry) == "folder"))
+    return tuple(name for name, kind in _entries(folder) if kind == "folder")
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> tuple[str, ...]:
     """Names of the files in a folder that have one of `suffixes`, sorted, without hidden ones; as `folders_in`."""
-    with_suffix = (entry for entry in _entries(folder) if Path(entry.name).suffix.lower() in suffixes)
-    return tuple(sorted(entry.name for entry in with_suffix if _kind(entry) == "file"))
+    return tuple(
+        name
+        for name, kind in _entries(folder)
+        if kind == "file" and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122 - as in list_files
+    )
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> tuple[tuple[str, str], ...]:
     try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not _is_left_behind(entry.name)]
+        return _entries_of(str(folder), folder.stat().st_mtime_ns)
     except OSError:
-        return []
+        return ()
+
+
+@lru_cache(maxsize=64)  # many formats look into the same few folders
+def _entries_of(folder: str, changed: int) -> tuple[tuple[str, str], ...]:
+    """(name, kind) of what is in a folder that last `changed` then, sorted."""
+    with os.scandir(folder) as entries:
+        return tuple(sorted((entry.name, _kind(entry)) for entry in entries if not _is_left_behind(entry.name)))
 
 
 def _is_left_behind(name: str) -> bool:

@@ -16,8 +16,8 @@ from intarsia.labels import Color, Encoding, Labels
 
 SPLITS = ("train", "val", "test")
 Mend = Literal["exif", "resize"]
-"""What may be done to a mask whose size is not its image's: `exif` turns masks that were drawn before the picture was
-turned upright; `resize` enlarges or shrinks masks of the same shape, by nearest neighbour."""
+"""What may be done to a mask whose size is not its image's: `exif` turns masks that were drawn before the picture
+was turned upright; `resize` enlarges or shrinks masks of the same shape, by nearest neighbour."""
 _QUARTER_TURNS = 5  # from this EXIF orientation on, height and width are swapped
 _SAME_SHAPE = 0.02  # sides whose ratios differ by no more have one shape
 
@@ -150,6 +150,6 @@ def size_trouble(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> s
     """The message for a mask of another size than its image."""
     turned = " It is turned by a quarter: was the mask drawn before the picture was rotated?"
     return (
-        f"{path_of(pair.mask)}: mask of {mask[0]}x{mask[1]} (height x width), image of {image[0]}x{image[1]}: the two "
-        "must have one size." + (turned if image == mask[::-1] else "")
+        f"{path_of(pair.mask)}: mask of {mask[0]}x{mask[1]} (height x width), image of {image[0]}x{image[1]}: the "
+        "two must have one size." + (turned if image == mask[::-1] else "")
     )

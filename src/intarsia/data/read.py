@@ -127,7 +127,8 @@ def decode_mask(path: str | Path) -> MaskPixels:
     path = Path(path)
     with _decoding(path):
         if _needs_tifffile(path):
-            return _decode_tiff_mask(path)
+            array = _stored(_tiff_array(path), path)
+            return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, bits=8 * array.dtype.itemsize)
         with _opened(path, _MASK_FORMATS) as file:
             _refuse_frames(file, path)
             lossy = file.format in ("JPEG", "MPO")
@@ -209,12 +210,6 @@ def _stored(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint16).max):
         raise DataError(f"{path}: mask values {array.min():g}..{array.max():g}: accepted are 0..65535.")
     return array.astype(np.uint16)
-
-
-def _decode_tiff_mask(path: Path) -> MaskPixels:
-    array = _stored(_tiff_array(path), path)
-    bits = 8 * array.dtype.itemsize
-    return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, bits=bits)
 
 
 @contextmanager

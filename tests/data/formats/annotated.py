@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from intarsia.data.pairs import Dataset
@@ -196,12 +198,50 @@ def write_nnunet(root: Path) -> None:
     write_json(root / "dataset.json", content | {"file_ending": ".png"})
 
 
+def encoded(array: np.ndarray, kind: str = "PNG") -> bytes:
+    held = BytesIO()
+    Image.fromarray(array).save(held, format=kind)
+    return held.getvalue()
+
+
+def cell(content: bytes | None, path: str | None = None) -> dict[str, Any]:
+    """A picture as `datasets` keeps it."""
+    return {"bytes": content, "path": path}
+
+
+def parquet(names: str, image: str = "image", mask: str = "annotation") -> pa.Table:
+    """Rows of scenes, with a column that nobody needs between those of pictures."""
+    scenes = [scene(name) for name in names]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {
+        image: pa.array([cell(encoded(picture, "JPEG"), "a.jpg") for picture, _ in scenes], kind),
+        "number": list(range(len(names))),
+        mask: pa.array([cell(encoded(own)) for _, own in scenes], kind),
+    }
+    return pa.table(columns)
+
+
+def write_parquet(path: Path, table: pa.Table) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path
+
+
+def write_huggingface(root: Path) -> None:
+    """As `push_to_hub` leaves it, the training split in two files."""
+    for name, names in {"train-00000-of-00002": "ab", "train-00001-of-00002": "c", "validation-00000": "d"}.items():
+        write_parquet(root / f"data/{name}.parquet", parquet(names))
+    write(root / "README.md", "---\ndataset_info: {}\n---\n")
+    write_json(root / "id2label.json", {"1": "road", "0": "ground", "2": "car"})
+
+
 ANNOTATED = {
     "coco 2017": ("coco", write_coco),
     "coco of Roboflow": ("coco", write_roboflow),
     "cvat": ("cvat", write_cvat),
     "supervisely": ("supervisely", write_supervisely),
     "nnunet": ("nnunet", write_nnunet),
+    "huggingface": ("huggingface", write_huggingface),
     "labelme": ("labelme", write_labelme),
 }
 """{what: (the format that must recognise it, its writer)}"""

@@ -67,10 +67,11 @@ def test_class_folders_with_splits(tmp_path):
 def test_a_missing_class_is_not_in_the_picture_and_masks_of_the_background_lie_below(tmp_path):
     write_class_folders(tmp_path)
     (tmp_path / "masks/vehicle/a.png").unlink()
+    (tmp_path / "masks/road").rename(tmp_path / "masks/asphalt")
     for name in "ab":
-        save(tmp_path / f"masks/Background/{name}.png", ALL)
+        save(tmp_path / f"masks/background/{name}.png", ALL)
     dataset = open_format(tmp_path)
-    assert dataset.labels.names == ("background", "road", "vehicle")
+    assert dataset.labels.names == ("background", "asphalt", "vehicle")
     first, second = dataset.split("train")[:2]
     np.testing.assert_array_equal(read_pair(first, dataset.labels)[1], np.minimum(scene("a")[1], 1))
     np.testing.assert_array_equal(read_pair(second, dataset.labels)[1], scene("b")[1])

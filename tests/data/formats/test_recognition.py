@@ -52,11 +52,15 @@ PLAIN = {
     "masks beside folders": ["images/a.png", "images/b.png", "masks/a.png", "masks/x/a.png", "masks/y/b.png"],
     "folders of other names": ["images/a.png", "masks/x/c.png", "masks/y/d.png"],
     "one ending": ["images/a.png", "images/b.png", "masks/a_P.png", "masks/b_P.png"],
-    "plain endings": ["images/a.png", "images/b.png", "masks/a_mask.png", "masks/b_mask.png", "masks/a_gt.png"],
+    "plain endings": [
+        f"{one}.png" for name in "ab" for one in (f"images/{name}", f"masks/{name}_mask", f"masks/{name}_gt")
+    ],
     "numbers": [
         f"{kind}.png" for name in "ab" for kind in (f"images/{name}", f"masks/{name}_1", f"masks/{name}_2")
     ],
-    "own names": ["images/a.png", "images/a_x.png", "masks/a.png", "masks/a_x.png", "masks/a_y.png"],
+    "own names": [
+        f"{one}.png" for name in "ab" for one in (f"images/{name}", *(f"masks/{name}{x}" for x in ("", "_x", "_y")))
+    ],
     "an ending for each": ["images/a.png", "images/b.png", "masks/a_x.png", "masks/b_y.png"],
     "splits": ["train/images/a.png", "train/masks/a.png", "val/images/b.png", "val/masks/b.png"],
     "detection beside": ["images/a.png", "masks/a.png", "JPEGImages/a.jpg", "Annotations/a.png"],
@@ -78,6 +82,7 @@ def test_plain_layouts_stay_plain(tmp_path, files):
         "image\na.png\n",
         "a,b\na.png,b.png\n",
         "image,mask\n",
+        "image,mask\na.png\n",
     ],
 )
 def test_other_tables_are_no_lists_of_pairs(tmp_path, text):

@@ -34,11 +34,14 @@ def test_the_dummies_of_the_test_split_are_left_out_and_said(tmp_path):
     assert "no masks of Cityscapes' test pictures are published" in stray.about
 
 
-def test_a_test_split_of_ones_own_stays(tmp_path):
+def test_splits_of_ones_own_stay(tmp_path):
     write_cityscapes(tmp_path)
     for kind in ("leftImg8bit", "gtFine"):
         (tmp_path / kind / "test/berlin").rename(tmp_path / kind / "test/paris")
-    assert names(find_dataset(tmp_path))["test"] == ["paris/d"]
+        (tmp_path / kind / "val/ulm").rename(tmp_path / kind / "val/berlin")
+    dataset = find_dataset(tmp_path)
+    assert names(dataset) == {"train": ["ulm/a", "ulm/b"], "val": ["berlin/c"], "test": ["paris/d"]}
+    assert not dataset.strays
 
 
 def test_train_ids_where_there_are_no_ids(tmp_path):

@@ -130,6 +130,11 @@ def test_ways_to_name_pictures(tmp_path, split, expected):
     assert names(open_format(tmp_path)) == expected
 
 
+def test_only_the_last_part_of_a_path_that_is_called_images_is_replaced(tmp_path):
+    write_ultralytics(tmp_path / "images")
+    assert names(find_dataset(tmp_path / "images")) == {"train": ["a", "b", "c"], "val": ["d"]}
+
+
 def test_a_split_of_pictures_with_their_own_labels(tmp_path):
     """As Roboflow exports: train/images, train/labels."""
     write_polygons(tmp_path / "flat")

@@ -1,7 +1,8 @@
 """The inspection: every pair looked at, the values given a meaning, everything examined, training's numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from intarsia.data.check import classes, files, placement, similar
 from intarsia.data.check.conclusion import conclude
 from intarsia.data.check.findings import KINDS, SEVERITIES, Finding, Severity
-from intarsia.data.check.looks import Look, Progress, look_at_all
+from intarsia.data.check.looks import Look, Progress, look_at_all, stamps_of
 from intarsia.data.check.meaning import Meaning
+from intarsia.data.check.memory import key_of, recall, remember
 from intarsia.data.check.void import void
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
@@ -19,6 +21,7 @@ from intarsia.labels import Labels
 from intarsia.weights import class_weights
 
 _MOST_ERRORS = 10
+_MOST_CONCLUSIONS = 7  # that are kept besides the newest: for other splits and options
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,6 @@ class Inspection:
 
     Attributes:
         dataset: what was inspected.
-        looks: every pair and what was seen of it.
         findings: errors first.
         labels: the classes; None where nobody can tell.
         encoding: what the masks are, in words.
@@ -41,7 +43,6 @@ class Inspection:
     """
 
     dataset: Dataset
-    looks: Sequence[Look]
     findings: tuple[Finding, ...]
     labels: Labels | None
     encoding: str
@@ -52,6 +53,11 @@ class Inspection:
     counts: Mapping[str, NDArray[np.int64]]
     weights: tuple[float, ...]
     decoded_bytes: int
+
+    @cached_property
+    def looks(self) -> Sequence[Look]:
+        """Every pair, and what was seen of it."""
+        return look_at_all(self.dataset, _in_silence)
 
     @property
     def ok(self) -> bool:
@@ -113,12 +119,26 @@ def place(dataset: Dataset, look: Look) -> str:
 def inspect(dataset: Dataset, progress: Progress = lambda done, total: None) -> Inspection:
     """Reads every pair of every split once, and says what is the matter.
 
+    Where no file changed since the last time, what was concluded then is recalled.
+
     Args:
         dataset: what `find_dataset` or `open_dataset` returned.
         progress: called with the number of pairs done and of all.
     """
-    looks = look_at_all(dataset, progress)
+    names = [pair.name for pairs in dataset.splits.values() for pair in pairs]
+    sizes = [f"{split} {len(pairs)}" for split, pairs in dataset.splits.items()]
+    key = key_of(repr(replace(dataset, splits={})), *sizes, *names, *stamps_of(dataset))
+    known = recall(dataset.root, "conclusions")
+    if key not in known:
+        inspection = _examine(dataset, look_at_all(dataset, progress))
+        newest = list(known.items())[-_MOST_CONCLUSIONS:]
+        remember(dataset.root, "conclusions", {**dict(newest), key: _to_plain(inspection)})
+        return inspection
+    progress(len(names), len(names))
+    return _from_plain(dataset, known[key])
 
+
+def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
     def name(look: Look) -> str:
         return place(dataset, look)
 
@@ -147,9 +167,8 @@ def inspect(dataset: Dataset, progress: Progress = lambda done, total: None) -> 
     sizes = [look.record.image.size for look in train if look.record.image] or [(0, 0)]
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     height, width = np.median(sizes, axis=0)
-    return Inspection(
+    inspection = Inspection(
         dataset,
-        looks,
         tuple(found),
         labels,
         meaning.encoding,
@@ -161,6 +180,37 @@ def inspect(dataset: Dataset, progress: Progress = lambda done, total: None) -> 
         weights,
         sum(_decoded_bytes(look) for look in readable),
     )
+    inspection.__dict__["looks"] = looks  # they are here already
+    return inspection
+
+
+def _in_silence(done: int, total: int) -> None:
+    """A `progress` for what takes no time."""
+
+
+def _to_plain(inspection: Inspection) -> dict[str, Any]:
+    """All but the dataset and the looks, for JSON."""
+    own = [field.name for field in fields(Inspection) if field.name != "dataset"]
+    return {name: getattr(inspection, name) for name in own} | {
+        "findings": [asdict(finding) for finding in inspection.findings],
+        "labels": inspection.labels and inspection.labels.to_dict(),
+        "counts": {split: count.tolist() for split, count in inspection.counts.items()},
+    }
+
+
+def _from_plain(dataset: Dataset, plain: dict[str, Any]) -> Inspection:
+    """The opposite of `_to_plain`."""
+    restored = {
+        "findings": tuple(Finding(**_with_tuples(finding)) for finding in plain["findings"]),
+        "labels": plain["labels"] and Labels.from_dict(plain["labels"]),
+        "counts": {split: np.array(count, dtype=np.int64) for split, count in plain["counts"].items()},
+    }
+    return Inspection(dataset, **_with_tuples(plain) | restored)
+
+
+def _with_tuples(plain: dict[str, Any]) -> dict[str, Any]:
+    """With tuples for lists: JSON does not know them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
 
 
 def _meaning(dataset: Dataset, readable: Sequence[Look]) -> Meaning:

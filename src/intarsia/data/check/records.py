@@ -256,17 +256,21 @@ def _size_trouble(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> 
 def _plain(part: ImageRecord | MaskRecord | Alignment | None) -> list[Any] | None:
     if part is None:
         return None
-    values = (getattr(part, field.name) for field in fields(part))
+    values = (getattr(part, name) for name in _FIELDS[type(part)])
     return [base64.b64encode(value).decode() if isinstance(value, bytes) else value for value in values]
 
 
 def _made(kind: Any, plain: list[Any] | None) -> Any:  # noqa: ANN401 - one of the three parts of a record
     if plain is None:
         return None
-    made: list[Any] = []
-    for field, value in zip(fields(kind), plain, strict=True):
-        if field.type is bytes:
-            made.append(base64.b64decode(value))
-        else:
-            made.append(tuple(value) if isinstance(value, list) else value)
+    made: list[Any] = [tuple(value) if isinstance(value, list) else value for value in plain]
+    for place in _BYTES[kind]:
+        made[place] = base64.b64decode(made[place])
     return kind(*made)
+
+
+_FIELDS = {kind: [field.name for field in fields(kind)] for kind in (ImageRecord, MaskRecord, Alignment)}
+_BYTES = {
+    kind: [place for place, field in enumerate(fields(kind)) if field.type is bytes]
+    for kind in (ImageRecord, MaskRecord, Alignment)
+}

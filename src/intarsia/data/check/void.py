@@ -53,9 +53,9 @@ def _seen(table: Table, index: int) -> str:
     ):
         return ""
     return (
-        f"It is the {'highest' if index else 'lowest'} value, in {masks} of {len(table.looks)} masks, and borders on "
-        f"{np.count_nonzero(touching[index])} other classes about as often as these border on each other (divergence "
-        f"{divergences[index]:.2f}; the next lowest is {others:.2f})."
+        f"It is the {'highest' if index else 'lowest'} value, in {masks} of {len(table.looks)} masks, and borders "
+        f"on {np.count_nonzero(touching[index])} other classes about as often as these border on each other "
+        f"(divergence {divergences[index]:.2f}; the next lowest is {others:.2f})."
     )
 
 

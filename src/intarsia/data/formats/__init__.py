@@ -15,9 +15,10 @@ from intarsia.data.formats import (
     coco,
     cvat,
     folders,
+    huggingface,
     labelme,
-    nnunet,
     layers,
+    nnunet,
     objects,
     pet,
     supervisely,
@@ -51,6 +52,9 @@ FORMATS = {
         ultralytics.open_ultralytics,
     ),
     "voc": Format("`JPEGImages/`, `SegmentationClass/`, `ImageSets/Segmentation/`", voc.recognise, voc.open_voc),
+    "huggingface": Format(
+        "Parquet files with columns of images and masks", huggingface.recognise, huggingface.open_huggingface
+    ),
     "coco": Format(
         "a JSON file of `images`, `annotations` and `categories` for each split", coco.recognise, coco.open_coco
     ),
@@ -93,7 +97,7 @@ def open_format(path: Path, name: str = "") -> Dataset:
     name = name or next((name for name, format in FORMATS.items() if format.recognise(path)), "")
     if not name:
         raise DataError(
-            f"{path}: is a file of no known format. A dataset is a folder, a dataset file (.toml), or a file of one "
-            f"of these: {', '.join(FORMATS)}."
+            f"{path}: is a file of no known format. A dataset is a folder, a dataset file (.toml), or a file of "
+            f"one of these: {', '.join(FORMATS)}."
         )
     return replace(FORMATS[name].open(path), format=name)

@@ -36,7 +36,7 @@ from intarsia.data.annotations import (
     start_of,
 )
 from intarsia.data.foreign import read_json
-from intarsia.data.formats.folders import IMAGE_FOLDERS, SPLIT_FOLDERS, split_of
+from intarsia.data.formats.folders import IMAGE_FOLDERS, SPLIT_FOLDERS, split_of, split_of_file
 from intarsia.data.pairing import Pairing, files_in, folders_in
 from intarsia.data.pairs import Dataset
 from intarsia.data.shapes import RunLengths, area, ring, run_lengths
@@ -133,9 +133,7 @@ def _by_split(path: Path) -> tuple[dict[str, Path], list[Path]]:
         raise DataError(f"{path}: holds no JSON file of images, annotations and categories.")
     by_split: dict[str, list[Path]] = {}
     for file in files:
-        own_folder = file.parent.name if file.parent != path and path.is_dir() else ""
-        words = [*re.split("[^a-z]+", file.stem.lower()), own_folder]
-        by_split.setdefault(next(filter(None, map(split_of, words)), ""), []).append(file)
+        by_split.setdefault(split_of_file(file, path), []).append(file)
     others = by_split.pop("", []) if len(by_split) > 1 else []
     for split, (file, *more) in by_split.items():
         if more:

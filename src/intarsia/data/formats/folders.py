@@ -12,6 +12,7 @@ Files are paired by their path below the folder without the suffix. A class list
 `data.classlists`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,13 @@ def _lone_splits(root: Path, found: Mapping[str, tuple[Path, Path]]) -> list[Pat
 def split_of(word: str) -> str:
     """The split that a folder of this name holds; an empty text where it means none."""
     return next((split for split, names in SPLIT_FOLDERS.items() if word.lower() in names), "")
+
+
+def split_of_file(file: Path, root: Path) -> str:
+    """The split in the words of a file's name, or else of its folder's below `root`; an empty text for none."""
+    folder = "" if root in (file, file.parent) else file.parent.name
+    words = (*re.split("[^a-z]+", file.stem.lower()), folder)
+    return next(filter(None, map(split_of, words)), "")
 
 
 def sub_folder(folder: Path, names: Sequence[str]) -> Path | None:

@@ -4,8 +4,8 @@
     images/NAME.jpg + masks/NAME_CLASS.png       class files; NAME-CLASS too
 
 Both with splits as in plain folders. A picture without a mask for a class does not hold it. What is in none is the
-class `background`, which may have masks of its own. The other classes follow in the order of a class list, or of the
-alphabet; where two overlap, the later one counts.
+class `background`, which may have masks of its own. The other classes follow in the order of a class list, or of
+the alphabet; where two overlap, the later one counts.
 """
 
 from collections import Counter
@@ -59,7 +59,7 @@ def _first_folders(path: Path) -> tuple[Path, Path]:
     """The folders of images and masks of the first split; `path` for both where there are none."""
     try:
         return next(iter(find_layout(path).values()), (path, path))
-    except DataError:
+    except (DataError, OSError):
         return path, path
 
 
