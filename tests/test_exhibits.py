@@ -33,6 +33,8 @@ def test_every_class_is_seen_however_rare(tmp_path: Path) -> None:
     for number in range(40):
         mask = np.zeros((20, 20), np.uint8)
         mask[:10] = 1 + number % 2
+        if 5 <= number < 12:
+            mask[:, :10] = np.arange(20)[:, None] // 5 + 6  # most classes, but always the same
         if number in (3, 17, 31):
             mask[15:18, 15:18] = {3: 3, 17: 4, 31: 5}[number]
         write_pair(tmp_path, f"{number:02}", noise(20, 20, 3, seed=number), mask, "val" if number > 30 else "train")
@@ -145,8 +147,9 @@ def test_values_without_a_meaning_are_marked_even_where_one_pixel_would_be_lost(
     assert view(look, LABELS).spots is None
 
 
-def test_only_the_class_of_a_few_pixels_is_marked(tmp_path: Path) -> None:
-    mask = np.zeros((50, 50), np.uint8)
+@pytest.mark.parametrize("other", [0, 255])
+def test_only_the_class_of_a_few_pixels_is_marked(tmp_path: Path, other: int) -> None:
+    mask = np.full((50, 50), other, np.uint8)
     mask[10:12, 20:22] = 7
     mask[0] = 255
     seen = view(a_look(tmp_path, noise(50, 50, 3), mask), LABELS, "small-objects")

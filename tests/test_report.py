@@ -238,6 +238,17 @@ def test_images_of_many_sizes_are_scattered_those_of_one_are_told(tmp_path: Path
     assert 'class="scatter"' not in text
 
 
+def test_of_many_duplicates_a_few_are_shown(tmp_path: Path) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[8:] = 1
+    for number in range(6):
+        pair_of_noise(tmp_path / "d", f"{number}", mask, "val" if number > 4 else "train")
+    text = written(inspect(find_dataset(tmp_path / "d")), tmp_path)
+    duplicates = text.partition('id="duplicates"')[2].partition("</section>")[0]
+    assert "6 of 15" in duplicates
+    assert duplicates.count("<figure>") == 6
+
+
 def test_a_page_of_noise_stays_small(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for number in range(14):

@@ -7,7 +7,6 @@ from intarsia.data.check.inspection import Inspection, inspect
 from intarsia.data.index import find_dataset
 from intarsia.data.pairs import Dataset
 from intarsia.mending import write_mended
-from intarsia.report import write_report
 
 
 def check(
@@ -38,6 +37,8 @@ def check(
     dataset = data if isinstance(data, Dataset) else find_dataset(data, ignore=ignore)
     inspection = inspect(dataset, progress)
     if report is not None:
+        from intarsia.report import write_report  # drawing takes a while to import
+
         write_report(inspection, Path(report))
     if fix is None:
         return inspection

@@ -156,16 +156,17 @@ def moved(mask: NDArray[Any], alignment: Alignment) -> NDArray[Any]:
 
 
 def samples(inspection: Inspection, most: int) -> list[Look]:
-    """Usable pairs from all splits, so chosen that as many classes as possible are seen well."""
+    """Usable pairs from all splits, so chosen that as many classes as possible are seen well, rare ones first."""
     looks = [look for look in inspection.looks if _shows(look, inspection.labels)]
     seen = _seen_well(looks, inspection.labels)
-    missing: set[int] = set().union(*seen)
+    pairs_with = Counter(chain.from_iterable(seen))
+    missing = set(pairs_with)
     left = _quotas(Counter(look.split for look in looks), most)
     order = sorted(range(len(looks)), key=lambda number: number * _GOLDEN % 1)
     chosen: list[int] = []
     while left.total():
         waiting = [number for number in order if left[looks[number].split]]
-        best = max(waiting, key=lambda number: len(seen[number] & missing))
+        best = max(waiting, key=lambda number: sum(1 / pairs_with[index] for index in seen[number] & missing))
         chosen.append(best)
         order.remove(best)
         missing -= seen[best]

@@ -84,7 +84,7 @@ def _meaning(inspection: Inspection, labels: Labels) -> Iterator[str]:
 
 def _void_values(finding: Finding) -> list[str]:
     """The values in its `ignore = [V]` line."""
-    return [line.partition("[")[2].rstrip("]") for line in finding.settings if line.startswith("ignore")]
+    return [line.partition("[")[2].rstrip("]").strip('"') for line in finding.settings if line.startswith("ignore")]
 
 
 def _mends(inspection: Inspection, declared: DatasetFile) -> Iterator[str]:
@@ -92,8 +92,8 @@ def _mends(inspection: Inspection, declared: DatasetFile) -> Iterator[str]:
     mends = [*declared.mend, *(mend for mend in ("exif", "resize") if f'mend = ["{mend}"]' in wanted)]
     if mends:
         yield ""
-        yield "# Masks of another size than their image: `exif` turns those that were drawn before the picture was turned"
-        yield "# upright, `resize` resamples those of the same shape by nearest neighbour."
+        yield "# Masks of another size than their image: `exif` turns those that were drawn before the picture was"
+        yield "# turned upright, `resize` resamples those of the same shape by nearest neighbour."
         yield f"mend = [{', '.join(quoted(mend) for mend in dict.fromkeys(mends))}]"
 
 

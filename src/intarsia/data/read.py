@@ -347,8 +347,7 @@ def _needs_tifffile(path: Path) -> bool:
             size = f"{page.imagelength}x{page.imagewidth}"
             raise Undecodable(f"{path}: a picture of {size}: at most {MOST_PIXELS:,} pixels are read.", "too-large")
         plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel <= 4
-        several_greys = page.photometric in (0, 1) and page.samplesperpixel > 1 + len(page.extrasamples)
-        return not plain or several_greys or 0 in page.extrasamples
+        return not plain or 0 in page.extrasamples  # bands of a meaning of their own
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:

@@ -91,10 +91,13 @@ def test_size_is_the_median_of_train(tmp_path):
     assert inspect(dataset_of(tmp_path, masks)).size == (6, 10)
 
 
-def test_progress_counts_every_pair(scenes):
+def test_progress_counts_every_pair(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv("INTARSIA_CACHE", str(tmp_path))
     calls = []
     inspect(open_dataset(scenes), lambda done, total: calls.append((done, total)))
     assert calls == [(done, 10) for done in range(1, 11)]
+    inspect(open_dataset(scenes), lambda done, total: calls.append((done, total)))
+    assert calls[10:] == [(10, 10)], "nothing changed: nothing is read"
 
 
 class TestClasses:

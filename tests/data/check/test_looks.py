@@ -63,7 +63,9 @@ def test_a_changed_file_is_decoded_again(root, decoded, kind):
 def test_a_damaged_or_foreign_index_file_is_made_anew(root, decoded, tmp_path):
     look(root)
     (index,) = (tmp_path / "cache" / "checked").iterdir()
-    for content in ("", "{", "[]", json.dumps({"made_by": "another version", "records": {}})):
+    lines = index.read_text().splitlines(keepends=True)
+    others = ["another version\n", *lines[1:]], [line.replace("[", "{") for line in lines], lines[:1], ["\xff"]
+    for content in map("".join, others):
         decoded.clear()
         index.write_text(content)
         look(root)

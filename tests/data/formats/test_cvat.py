@@ -1,5 +1,7 @@
 """CVAT for images 1.1: subsets, each kind of shape, and files that say something wrong."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -288,3 +290,28 @@ def test_what_is_not_cvat_is_not_recognised(tmp_path):
         assert not cvat.recognise(path)
     write(tmp_path / "b.xml", content_of(""))
     assert cvat.recognise(tmp_path / "b.xml")
+
+
+def test_a_wrong_attribute_anywhere_is_an_error_that_names_the_file_or_none(tmp_path):
+    shapes = (
+        '<box label="car" xtl="1" ytl="1" xbr="3" ybr="3" rotation="5" z_order="1"/>'
+        '<polygon label="road" points="1,1;4,1;4,3"/><ellipse label="car" cx="4" cy="3" rx="3" ry="2"/>'
+        '<mask label="car" rle="0, 2, 2" left="5" top="2" width="2" height="2"/>'
+    )
+    write_set(tmp_path, cvat_image("a", shapes, subset="train"), of="a")
+    content = (tmp_path / "annotations.xml").read_text()
+    refused = 0
+    for found in re.finditer('="([^"]*)"', content[content.index("<image") :]):
+        for junk in ("", "junk", "-1", "3.5", "nan", "1e400", "9" * 5000, "../a.jpg", ";,;", "&#9;"):
+            start = content.index("<image") + found.start(1)
+            write(tmp_path / "annotations.xml", content[:start] + junk + content[start + len(found[1]) :])
+            try:
+                drawn(open_format(tmp_path))
+            except DataError as error:
+                message = str(error)
+                refused += 1
+            else:
+                continue
+            assert message.startswith(str(tmp_path))
+            assert "\n" not in message
+    assert refused > 20

@@ -13,7 +13,7 @@ from intarsia.data.check.conclusion import conclude
 from intarsia.data.check.findings import KINDS, SEVERITIES, Finding, Severity
 from intarsia.data.check.looks import Look, Progress, look_at_all, stamps_of
 from intarsia.data.check.meaning import Meaning
-from intarsia.data.check.memory import key_of, recall, remember
+from intarsia.data.check.memory import key_of, recall, remember, understood
 from intarsia.data.check.void import void
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
@@ -129,13 +129,13 @@ def inspect(dataset: Dataset, progress: Progress = lambda done, total: None) -> 
     sizes = [f"{split} {len(pairs)}" for split, pairs in dataset.splits.items()]
     key = key_of(repr(replace(dataset, splits={})), *sizes, *names, *stamps_of(dataset))
     known = recall(dataset.root, "conclusions")
-    if key not in known:
-        inspection = _examine(dataset, look_at_all(dataset, progress))
-        newest = list(known.items())[-_MOST_CONCLUSIONS:]
-        remember(dataset.root, "conclusions", {**dict(newest), key: _to_plain(inspection)})
+    if inspection := _from_plain(dataset, understood(known.get(key))):
+        progress(len(names), len(names))
         return inspection
-    progress(len(names), len(names))
-    return _from_plain(dataset, known[key])
+    inspection = _examine(dataset, look_at_all(dataset, progress))
+    newest = [(own, line) for own, line in known.items() if own != key][-_MOST_CONCLUSIONS:]
+    remember(dataset.root, "conclusions", [*newest, (key, _to_plain(inspection))])
+    return inspection
 
 
 def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
@@ -159,9 +159,9 @@ def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
         weights = tuple(class_weights(counts["train"], "effective_number").tolist()) if "train" in counts else ()
         found += [*classes.unknown_values(table, name), *classes.shares(table, counts, weights)]
         found += classes.odd_masks(table, name)
-        if dataset.labels is None:
-            unnamed = next((finding for finding in found if finding.id == "void"), None)
-            found = [finding for finding in found if finding is not unnamed] + void(table, unnamed)
+        unnamed = next((finding for finding in found if finding.id == "void"), None)
+        found = [finding for finding in found if finding is not unnamed]
+        found += void(table, unnamed, declared=dataset.labels is not None)
     train = [look for look in readable if look.split == "train"]
     bands, mean, std = _statistics(train)
     sizes = [look.record.image.size for look in train if look.record.image] or [(0, 0)]
@@ -198,14 +198,17 @@ def _to_plain(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def _from_plain(dataset: Dataset, plain: dict[str, Any]) -> Inspection:
-    """The opposite of `_to_plain`."""
-    restored = {
-        "findings": tuple(Finding(**_with_tuples(finding)) for finding in plain["findings"]),
-        "labels": plain["labels"] and Labels.from_dict(plain["labels"]),
-        "counts": {split: np.array(count, dtype=np.int64) for split, count in plain["counts"].items()},
-    }
-    return Inspection(dataset, **_with_tuples(plain) | restored)
+def _from_plain(dataset: Dataset, plain: Any) -> Inspection | None:  # noqa: ANN401 - whatever JSON can hold
+    """The opposite of `_to_plain`; None from anything else."""
+    try:
+        restored = {
+            "findings": tuple(Finding(**_with_tuples(finding)) for finding in plain["findings"]),
+            "labels": plain["labels"] and Labels.from_dict(plain["labels"]),
+            "counts": {split: np.array(count, dtype=np.int64) for split, count in plain["counts"].items()},
+        }
+        return Inspection(dataset, **_with_tuples(plain) | restored)
+    except (TypeError, KeyError):
+        return None
 
 
 def _with_tuples(plain: dict[str, Any]) -> dict[str, Any]:
@@ -239,10 +242,11 @@ def _statistics(train: Sequence[Look]) -> tuple[int, tuple[float, ...], tuple[fl
     bands = max(image.bands for image in images)
     fitting = [image for image in images if image.bands in (1, bands)]
     pixels = np.array([image.size[0] * image.size[1] for image in fitting], dtype=np.float64)
-    means = np.stack([np.broadcast_to(image.mean, bands) for image in fitting])
-    squares = np.stack([np.broadcast_to(image.square, bands) for image in fitting])
-    mean = pixels @ means / pixels.sum()
-    std = np.sqrt(np.maximum(pixels @ squares / pixels.sum() - mean**2, 0))
+    moments = np.zeros((2, bands))
+    for share, image in zip(pixels / pixels.sum(), fitting, strict=True):
+        moments += share * image.means
+    mean, square = moments
+    std = np.sqrt(np.maximum(square - mean**2, 0))
     std = np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1.0)  # a constant band stays as it is
     return bands, tuple(mean.tolist()), tuple(std.tolist())
 

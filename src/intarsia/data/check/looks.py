@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
-from intarsia.data.check.memory import key_of, recall, remember
+from intarsia.data.check.memory import key_of, recall, remember, understood
 from intarsia.data.check.records import Record, look_at
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.labels import Encoding
@@ -47,25 +47,23 @@ def look_at_all(dataset: Dataset, progress: Progress) -> list[Look]:
     places = [(split, pair) for split, pairs in dataset.splits.items() for pair in pairs]
     stamps = stamps_of(dataset)
     known = recall(dataset.root, "records")
-    new = (pair for (_, pair), stamp in zip(places, stamps, strict=True) if stamp not in known)
-    records = _in_parallel(new, _encoding(dataset))
+    found = [Record.from_plain(understood(known.get(stamp))) for stamp in stamps]
+    records = _in_parallel(
+        (pair for (_, pair), one in zip(places, found, strict=True) if not one), _encoding(dataset)
+    )
     looks: list[Look] = []
-    seen: dict[str, list[Any]] = {}
     try:
-        for (split, pair), stamp in zip(places, stamps, strict=True):
-            if stamp in known:
-                record = Record.from_plain(known[stamp])
-            else:
-                record = next(records)
-                seen[stamp] = record.to_plain()
-            looks.append(Look(split, pair, record))
+        for (split, pair), one in zip(places, found, strict=True):
+            looks.append(Look(split, pair, one or next(records)))
             progress(len(looks), len(places))
     finally:
         records.close()
-        if seen:
+        if not all(found):
             outdated = len(known) > _MOST_OUTDATED * len(places)
-            current = {stamp: known[stamp] for stamp in stamps if stamp in known} if outdated else known
-            remember(dataset.root, "records", current | seen)
+            current = set(stamps)
+            older = ((stamp, line) for stamp, line in known.items() if not outdated and stamp not in current)
+            newer = ((stamp, look.record.to_plain()) for stamp, look in zip(stamps, looks, strict=False))
+            remember(dataset.root, "records", chain(older, newer))
     return looks
 
 

@@ -1,39 +1,64 @@
 """What was seen and concluded of datasets, kept in the cache folder, so that nothing is done twice.
 
-For each dataset one file of records and one of conclusions, by keys that change whenever a file changes.
+For each dataset one file of records and one of conclusions: a line of JSON for each, behind a key that changes
+whenever a file changes.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from intarsia._version import __version__
 from intarsia.data.cache import cache_folder
 from intarsia.errors import MachineError
-from intarsia.files import make_folder, write_whole
+from intarsia.files import make_folder, write_parts
 
 Kind = Literal["records", "conclusions"]
 
 
-def recall(root: Path, kind: Kind) -> dict[str, Any]:
-    """{key: what was kept} of a dataset; empty where nothing is, or another version of Intarsia kept it."""
+def recall(root: Path, kind: Kind) -> dict[str, bytes]:
+    """{key: line} of what was kept of a dataset; empty where nothing is, or another version of Intarsia kept it."""
+    kept: dict[str, bytes] = {}
     try:
-        content = json.loads(_file(root, kind).read_bytes())
-        return dict(content["kept"]) if content["made_by"] == _made_by() else {}
-    except (OSError, ValueError, TypeError, KeyError):
+        with _file(root, kind).open("rb") as file:
+            if file.readline() != _head():
+                return {}
+            for line in file:
+                key, _, content = line.partition(b" ")
+                kept[key.decode()] = content
+    except (OSError, UnicodeDecodeError):
         return {}
+    return kept
 
 
-def remember(root: Path, kind: Kind, kept: dict[str, Any]) -> None:
-    """Keeps plain values by key; where the cache folder cannot be written, nothing is kept and nothing said."""
-    content = json.dumps({"made_by": _made_by(), "kept": kept}, separators=(",", ":"))
+def understood(line: bytes | None) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """What a line says; None where there is none, or a damaged one."""
+    try:
+        return None if line is None else json.loads(line)
+    except ValueError:
+        return None
+
+
+def remember(root: Path, kind: Kind, kept: Iterable[tuple[str, Any]]) -> None:
+    """Keeps plain values, or lines as they were recalled, by key.
+
+    Where the cache folder cannot be written, nothing is kept, and nothing said.
+    """
     path = _file(root, kind)
     with suppress(MachineError):
         make_folder(path.parent)
-        write_whole(path, content.encode())
+        write_parts(path, chain((_head(),), _lines(kept)))
+
+
+def _lines(kept: Iterable[tuple[str, Any]]) -> Iterator[bytes]:
+    for key, value in kept:
+        line = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode() + b"\n"
+        yield key.encode() + b" " + line
 
 
 def key_of(*texts: str) -> str:
@@ -43,11 +68,11 @@ def key_of(*texts: str) -> str:
 
 
 def _file(root: Path, kind: Kind) -> Path:
-    return cache_folder() / "checked" / f"{key_of(str(root.resolve()))}-{kind}.json"
+    return cache_folder() / "checked" / f"{key_of(str(root.resolve()))}-{kind}.jsonl"
 
 
 @cache
-def _made_by() -> str:
-    """The version, and when the doctor's own modules last changed."""
+def _head() -> bytes:
+    """The first line: the version, and when the doctor's own modules last changed."""
     changed = max(path.stat().st_mtime_ns for path in Path(__file__).parent.glob("*.py"))
-    return f"intarsia {__version__}, {changed}"
+    return f"intarsia {__version__}, {changed}\n".encode()

@@ -1,6 +1,8 @@
 """Looking at one pair: both files are decoded once, and what matters of them is kept in about a kilobyte."""
 
 import base64
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -37,23 +39,26 @@ class ImageRecord:
     Attributes:
         size: (height, width), upright.
         dtype: of its pixels: uint8, uint16 or float32.
-        mean: of each band, in the file's own units.
-        square: mean square of each band.
+        moments: [2, bands] mean and mean square of each band, in the file's own units; float64.
         constant: whether all its pixels are equal.
         thumb: [16, 16] grey, stretched; for near duplicates.
     """
 
     size: tuple[int, int]
     dtype: str
-    mean: tuple[float, ...]
-    square: tuple[float, ...]
+    moments: bytes
     constant: bool
     thumb: bytes
 
     @property
+    def means(self) -> NDArray[np.float64]:
+        """[2, bands] mean and mean square of each band."""
+        return np.frombuffer(self.moments).reshape(2, -1)
+
+    @property
     def bands(self) -> int:
         """Bands of the image."""
-        return len(self.mean)
+        return len(self.moments) // (2 * np.dtype(np.float64).itemsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +145,14 @@ class Record:
         return [self.trouble, self.about, *parts, self.mistyped]
 
     @classmethod
-    def from_plain(cls, plain: list[Any]) -> "Record":
-        """The opposite of `to_plain`."""
-        trouble, about, image, mask, aligned, mistyped = plain
-        parts = _made(ImageRecord, image), _made(MaskRecord, mask), _made(Alignment, aligned)
-        return cls(trouble, about, *parts, mistyped)
+    def from_plain(cls, plain: Any) -> "Record | None":  # noqa: ANN401 - whatever JSON can hold
+        """The opposite of `to_plain`; None from anything else."""
+        try:
+            trouble, about, image, mask, aligned, mistyped = plain
+            parts = _made(ImageRecord, image), _made(MaskRecord, mask), _made(Alignment, aligned)
+            return cls(trouble, about, *parts, mistyped)
+        except (TypeError, ValueError):
+            return None
 
 
 def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
@@ -236,7 +244,8 @@ def _about_image(image: NDArray[Any], picture: NDArray[np.float32]) -> ImageReco
         squares += (mean.ravel() ** 2 + std.ravel() ** 2).tolist()
     constant = not picture.any() and bool((image == image[:1, :1]).all())
     size = (image.shape[0], image.shape[1])
-    return ImageRecord(size, str(image.dtype), tuple(means), tuple(squares), constant, thumbnail(picture).tobytes())
+    moments = np.array([means, squares], dtype=np.float64).tobytes()
+    return ImageRecord(size, image.dtype.name, moments, constant, thumbnail(picture).tobytes())
 
 
 def _size_trouble(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> tuple[str, str]:
@@ -264,13 +273,14 @@ def _made(kind: Any, plain: list[Any] | None) -> Any:  # noqa: ANN401 - one of t
     if plain is None:
         return None
     made: list[Any] = [tuple(value) if isinstance(value, list) else value for value in plain]
-    for place in _BYTES[kind]:
-        made[place] = base64.b64decode(made[place])
+    for place, decode in _DECODED[kind]:
+        made[place] = decode(made[place])
     return kind(*made)
 
 
 _FIELDS = {kind: [field.name for field in fields(kind)] for kind in (ImageRecord, MaskRecord, Alignment)}
-_BYTES = {
-    kind: [place for place, field in enumerate(fields(kind)) if field.type is bytes]
+_DECODERS: dict[Any, Callable[[str], Any]] = {bytes: base64.b64decode, str: sys.intern}
+_DECODED = {
+    kind: [(place, _DECODERS[field.type]) for place, field in enumerate(fields(kind)) if field.type in _DECODERS]
     for kind in (ImageRecord, MaskRecord, Alignment)
 }

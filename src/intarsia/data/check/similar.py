@@ -14,7 +14,7 @@ from intarsia.errors import counted, listing
 
 _MOST_BITS = 8  # of 64 in which the hashes of near duplicates differ
 _MOST_DIFFERENCE = 6.0  # mean difference of their thumbnails, of 255
-_AT_ONCE = 2048
+_AT_ONCE = 1 << 20  # comparisons of two hashes that are held in memory
 _MOST_NEIGHBOURS = 20  # of one picture; a series of nearly equal ones is told by its first pairs
 _RANK = {"test": 0, "val": 1, "train": 2}  # of two equal pictures the one to keep comes first
 
@@ -47,8 +47,9 @@ def _near(looks: Sequence[Look]) -> list[tuple[int, int]]:
     sizes = np.array([look.record.image.size for look in looks if look.record.image])
     found: list[tuple[int, int]] = []
     neighbours = np.zeros(len(looks), dtype=np.int64)
-    for start in range(0, len(looks), _AT_ONCE):
-        bits = np.bitwise_count(hashes[start : start + _AT_ONCE, None] ^ hashes[None, start:])
+    rows = max(1, _AT_ONCE // len(looks))
+    for start in range(0, len(looks), rows):
+        bits = np.bitwise_count(hashes[start : start + rows, None] ^ hashes[None, start:])
         for row, column in np.argwhere(np.triu(bits <= _MOST_BITS, 1)):
             one, other = start + int(row), start + int(column)
             if neighbours[one] >= _MOST_NEIGHBOURS or not (sizes[one] == sizes[other]).all():

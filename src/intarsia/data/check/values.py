@@ -66,11 +66,10 @@ def _from_one(dataset: Dataset, found: Sequence[int]) -> Meaning | None:
 
 def _one_unnamed(dataset: Dataset, found: Sequence[int]) -> Meaning | None:
     """Names for 0..K-1 and values 0..K: the last one stays a class until somebody says that it is void."""
-    classes = [value for value in found if value != IGNORE]
-    if not dataset.names or not _run_from(0, classes) or len(classes) != len(dataset.names) + 1:
+    last = max(value for value in found if value != IGNORE)
+    if not dataset.names or last != len(dataset.names):
         return None
-    last = classes[-1]
-    labels = Labels.of_values(classes, dataset.ignore, [*dataset.names, f"class {last}"])
+    labels = Labels.of_values(range(last + 1), dataset.ignore, [*dataset.names, f"class {last}"])
     finding = Finding(
         "void",
         f"Value {last} is probably void: the values 0 to {last - 1} have class names, and it has none.",

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from intarsia.data.check.classes import Table, values_of
 from intarsia.data.check.findings import Finding
+from intarsia.data.classlists import is_void
+from intarsia.settings import quoted
 
 _FEWEST_CLASSES = 4  # with fewer, every class borders on all others
 _CROSS_SECTION = 0.15  # Kullback-Leibler divergence below which neighbours are a cross-section of all classes
@@ -14,32 +16,35 @@ _MOST_FOR_VOID = 0.25  # share of the pixels
 _NEARLY_ALL = 0.9  # of the masks hold a void value
 
 
-def void(table: Table, unnamed: Finding | None) -> list[Finding]:
-    """Proposes the lowest or the highest value as void, where it borders on all classes just as they come.
+def void(table: Table, unnamed: Finding | None, *, declared: bool) -> list[Finding]:
+    """Proposes values as void: by their name, or because they border on all classes just as they come.
 
     Args:
         table: of all masks.
         unnamed: the finding of a value that has no name while all others have one; what is seen is added to it.
+        declared: whether somebody said what the values mean; then only their names are looked at.
     """
-    found = [] if unnamed is None else [unnamed]
-    if table.labels.encoding != "values" or len(table.labels) < _FEWEST_CLASSES:
-        return found
-    for index in (0, len(table.labels) - 1):
-        if seen := _seen(table, index):
-            value = table.labels.values[index][0]
-            settings = (f"ignore = [{value}]",)
-            first = f"Value {value} ({table.labels.names[index]}) is probably void."
-            if unnamed is not None and unnamed.settings == settings:
-                first = unnamed.message
-                found.remove(unnamed)
-            mend = f"--ignore {value}, or ignore = [{value}] in the dataset file"
-            found.append(Finding("void", f"{first} {seen}", mend, settings=settings))
-    return found
+    labels = table.labels
+    found = {} if unnamed is None else {unnamed.settings: unnamed}
+    for index, (name, values) in enumerate(zip(labels.names, labels.values, strict=True)):
+        written = labels.written(values[0])
+        settings = (f"ignore = [{quoted(written) if labels.encoding == 'colors' else written}]",)
+        seen = "" if declared or index not in (0, len(labels) - 1) else _seen(table, index)
+        called = f"Its name is {name!r}." if is_void(name) else ""
+        if not (seen or called):
+            continue
+        first = found[settings].message if settings in found else f"Value {written} ({name}) is probably void."
+        option = "" if labels.encoding == "colors" else f"--ignore {written}, or "
+        message = " ".join(part for part in (first, called, seen) if part)
+        found[settings] = Finding("void", message, f"{option}{settings[0]} in the dataset file", settings=settings)
+    return list(found.values())
 
 
 def _seen(table: Table, index: int) -> str:
     """What speaks for void; an empty text where nothing does."""
     labels = table.labels
+    if labels.encoding != "values" or len(labels) < _FEWEST_CLASSES:
+        return ""
     touching = _touching(table)
     divergences = [_divergence(touching, other) for other in range(len(labels))]
     others = min(divergences[:index] + divergences[index + 1 :])

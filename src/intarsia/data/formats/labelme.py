@@ -52,7 +52,7 @@ class _File(Entry):
     @property
     def size(self) -> tuple[int, int] | None:
         size = (self.imageHeight, self.imageWidth)
-        return size if all(isinstance(side, int) and side > 0 for side in size) else None
+        return size if all(type(side) is int and side > 0 for side in size) else None
 
 
 def recognise(path: Path) -> bool:

@@ -162,9 +162,8 @@ def _draw(kind: str, one: _Object, value: int) -> Draw:
             return PixelPolygon(value, rectangle(exterior.astype(np.float64)).astype(np.int32))
         if kind == "polygon" and len(exterior) >= 3:
             interior = one.points.get("interior")
-            return PixelPolygon(
-                value, exterior, tuple(map(_pixels, interior if isinstance(interior, list) else []))
-            )
+            holes = map(_pixels, interior if isinstance(interior, list) else [])
+            return PixelPolygon(value, exterior, tuple(hole for hole in holes if len(hole)))
     raise DataError(f"a {kind} that encloses nothing.")
 
 
