@@ -159,6 +159,7 @@ def test_the_commands_at_the_end_are_quoted_for_a_shell(text: str, spoiled: Insp
 def test_what_cannot_be_opened_any_more_is_left_out_with_a_word(tmp_path: Path) -> None:
     root = write_scenes(tmp_path / "scenes", {"train": 10, "val": 3}, (48, 64))
     spoiled = inspect(find_dataset(root))
+    assert len(spoiled.looks) == 13, "they are looked at before the files change"
     (root / "images" / "train" / "scene_0003.png").write_bytes(b"gone")
     (root / "masks" / "val" / "scene_0002.png").unlink()
     text = written(spoiled, tmp_path)

@@ -73,16 +73,18 @@ def _common_labels(card: ModelCard, data: Dataset) -> Labels:
     What the training was told to ignore stays ignored, unless the dataset says that it is a class.
     """
     trained = card.labels
-    if data.labels is None:
-        return replace(trained, ignore=tuple(dict.fromkeys(trained.ignore + data.ignore)))
-    if set(data.labels.names) != set(trained.names):
-        lacking = [name for name in trained.names if name not in data.labels.names]
-        surplus = [name for name in data.labels.names if name not in trained.names]
+    declared = data.labels.names if data.labels else data.names
+    if not set(declared) <= set(trained.names) or (data.labels and len(declared) < len(trained)):
+        lacking = [name for name in trained.names if name not in declared]
+        surplus = [name for name in declared if name not in trained.names]
         raise DataError(
             f"{data.root}: declares other classes than the model was trained on: "
             f"missing {listing(lacking) or 'none'}, unknown {listing(surplus) or 'none'}."
         )
+    if data.labels is None:
+        return replace(trained, ignore=tuple(dict.fromkeys(trained.ignore + data.ignore)))
     value_of = dict(zip(data.labels.names, data.labels.values, strict=True))
     values = tuple(value_of[name] for name in trained.names)
     unused = [value for value in card.data.ignore if not any(value in own for own in values)]
-    return replace(trained, values=values, ignore=tuple(dict.fromkeys([*data.labels.ignore, *unused])))
+    ignore = tuple(dict.fromkeys([*data.labels.ignore, *unused]))
+    return replace(data.labels, names=trained.names, colors=trained.colors, values=values, ignore=ignore)

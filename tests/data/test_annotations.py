@@ -16,21 +16,27 @@ def test_classes_follow_the_background():
     assert labels.names == ("background", "road", "car")
     assert labels.values == ((0,), (1,), (2,))
     assert labels.ignore == (255,)
-    assert values == {"background": 0, "road": 1, "car": 2}
+    assert values == {"road": 1, "car": 2}
 
 
 @pytest.mark.parametrize("name", ["background", "Background", "_background_", "__background__"])
 def test_a_background_of_its_own_has_the_value_0(name):
-    labels, values = class_table(["road", name, "car"], {"car": (1, 2, 3), "nothing": (4, 5, 6)})
-    assert labels.names == (name, "road", "car")
+    labels, values = class_table(["road", name, "car"], {"car": (1, 2, 3), "nothing": (4, 5, 6), name: (7, 8, 9)})
+    assert labels.names == (name.strip("_"), "road", "car")
     assert values == {name: 0, "road": 1, "car": 2}
-    assert labels.colors[2] == (1, 2, 3)
+    assert (labels.colors[0], labels.colors[2]) == ((7, 8, 9), (1, 2, 3))
+
+
+def test_two_words_for_the_background():
+    labels, values = class_table(["_background_", "road", "background"])
+    assert labels.names == ("background", "road")
+    assert values == {"_background_": 0, "road": 1, "background": 0}
 
 
 def test_what_is_void_counts_for_nothing():
     labels, values = class_table(["void", "road", "__ignore__"])
     assert labels.names == ("background", "road")
-    assert values == {"background": 0, "road": 1, "void": 255, "__ignore__": 255}
+    assert values == {"road": 1, "void": 255, "__ignore__": 255}
     assert labels.ignore == (255,)
 
 

@@ -38,6 +38,24 @@ def test_lists_of_names(tmp_path, name):
     assert found.colors == {}
 
 
+def test_names_by_their_number(tmp_path):
+    (tmp_path / "id2label.json").write_text('{"10": "car", "2": "Straße", "0": "sky"}', encoding="utf-8")
+    found = find_class_list(tmp_path)
+    assert found.names == ("sky", "Straße", "car")
+    assert found.colors == {}
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"road": 1}', '{"0": 1}', '{"0": "\\ud800"}', f'{{"{"9" * 5000}": "a"}}', '{"-1": "a"}']
+)
+def test_names_by_their_number_that_cannot_be_used(tmp_path, content):
+    (tmp_path / "id2label.json").write_text(content)
+    with pytest.raises(
+        DataError, match=r"id2label\.json: (expected the name of each class, as in|is not valid JSON)"
+    ):
+        find_class_list(tmp_path)
+
+
 def test_a_labelmap_may_leave_colours_out(tmp_path):
     (tmp_path / "labelmap.txt").write_text("background:0,0,0::\nroad:::\n")
     found = find_class_list(tmp_path)

@@ -61,6 +61,13 @@ class TestLayers:
         (image if mode == "I;16" else image.convert(mode)).save(tmp_path / "a.png")
         assert read_source(Layers(((tmp_path / "a.png", 5),)), (2, 2)).tolist() == [[0, 5], [5, 0]]
 
+    def test_as_objects_they_are_there_or_not(self, tmp_path):
+        one = saved(tmp_path / "one.png", np.array([[1, 0, 0]], np.uint8))
+        two = saved(tmp_path / "two.png", np.array([[0, 0, 9]], np.uint8))
+        assert read_source(Layers(((one, 1), (two, 2))), (1, 3)).tolist() == [[1, 0, 2]]
+        assert read_source(Layers(((one, 1), (two, 2))), (1, 3), "objects").tolist() == [[1, 0, 1]]
+        assert read_source(Shapes(one, (), base=7), (1, 3), "objects").tolist() == [[1, 1, 1]]
+
     def test_different_sizes_are_refused(self, tmp_path):
         one = saved(tmp_path / "one.png", np.zeros((4, 6), np.uint8))
         two = saved(tmp_path / "two.png", np.zeros((4, 5), np.uint8))

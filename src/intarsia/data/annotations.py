@@ -22,8 +22,7 @@ from intarsia.data.sources import Shapes
 from intarsia.errors import DataError
 from intarsia.labels import Color, Labels
 
-BACKGROUND = "background"
-_BACKGROUNDS = frozenset({BACKGROUND, "_background_", "__background__"})
+_BACKGROUND = "background"
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 _START = 8192  # bytes that are looked at to recognise a file
 _LONGEST_VALUE = 40  # letters of a wrong value that a message repeats
@@ -139,20 +138,23 @@ def class_table(names: Iterable[str], colors: Mapping[str, Color] | None = None)
     """The classes of drawn masks, and the value that each name is drawn with.
 
     Args:
-        names: in order; what is called background is the class of pixels in no shape, which is there in any case.
-            What is called void counts for nothing.
+        names: in order; what is called background, or `_background_`, is the class of pixels in no shape, which is
+            there in any case. What is called void counts for nothing.
         colors: of some of the classes.
     """
     names = list(dict.fromkeys(names))
     ignored = list(filter(is_void, names))
-    classes = [name for name in names if name not in ignored]
-    background = next((name for name in classes if name.lower() in _BACKGROUNDS), BACKGROUND)
-    classes = [background, *(name for name in classes if name != background)]
-    values = {name: value for value, name in enumerate(classes)}
-    void = max(len(classes), 255)
-    labels = Labels.of_values(list(values.values()), [void] if ignored else (), classes)
-    shown = tuple(dict(colors or {}).get(name, color) for name, color in zip(classes, labels.colors, strict=True))
-    return replace(labels, colors=shown), values | dict.fromkeys(ignored, void)
+    backgrounds = [name for name in names if name.strip("_").lower() == _BACKGROUND]
+    apart = {*ignored, *backgrounds}
+    classes = [name for name in names if name not in apart]
+    void = max(len(classes) + 1, 255)
+    first = backgrounds[0].strip("_") if backgrounds else _BACKGROUND
+    labels = Labels.of_values(range(len(classes) + 1), [void] if ignored else (), [first, *classes])
+    known = colors or {}
+    own = [known.get(backgrounds[0]) if backgrounds else None, *map(known.get, classes)]
+    shown = tuple(color or other for color, other in zip(own, labels.colors, strict=True))
+    values = {name: value for value, name in enumerate(classes, start=1)}
+    return replace(labels, colors=shown), values | dict.fromkeys(backgrounds, 0) | dict.fromkeys(ignored, void)
 
 
 def pair_splits(

@@ -3,6 +3,7 @@
     labelmap.txt            name:red,green,blue::   (CVAT)
     label_colors.txt        red green blue name     (CamVid)
     class_dict.csv          a header of name, r, g, b; also label_class_dict.csv, class_dict_seg.csv
+    id2label.json           {"0": "sky", "1": "road"}   (Hugging Face)
     classes.txt             a name on each line; also labels.txt, class_names.txt
 
 The first that is there counts.
@@ -15,12 +16,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from intarsia.data.foreign import read_rows, read_text
+from intarsia.data.foreign import read_json, read_rows, read_text
 from intarsia.data.read import IMAGE_SUFFIXES
 from intarsia.errors import DataError
 from intarsia.labels import IGNORE, Color, Labels, distinct_colors, packed
 
 MOST_BYTES = 1 << 20
+_MOST_DIGITS = 6  # of a number in id2label.json, and one
 VOID_NAMES = frozenset({"void", "ignore", "ignored", "__ignore__", "unlabeled", "unlabelled"})
 """Names, in lower case, of what counts for nothing."""
 _FORMATS = ("PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG")
@@ -159,6 +161,18 @@ def _class_dict(path: Path) -> Iterator[Entry]:
         yield cells.get("name", ""), _color([cells.get(band, "") for band in "rgb"], path, number)
 
 
+def _id2label(path: Path) -> Iterator[Entry]:
+    names = read_json(path)
+    if not isinstance(names, dict) or not all(map(_is_number_and_name, names.items())):
+        raise DataError(f'{path}: expected the name of each class, as in {{"0": "sky", "1": "road"}}.')
+    yield from ((names[key], None) for key in sorted(names, key=int))
+
+
+def _is_number_and_name(entry: tuple[str, object]) -> bool:
+    key, name = entry
+    return key.isdecimal() and len(key) < _MOST_DIGITS and isinstance(name, str) and name.isprintable()
+
+
 def _color(bands: list[str], path: Path, line: int) -> Color:
     written = ",".join(bands)
     if len(bands) != 3 or not all(band.strip().isdecimal() and int(band) <= 255 for band in bands):
@@ -173,6 +187,7 @@ _READERS: dict[str, Callable[[Path], Iterator[Entry]]] = {
     "class_dict.csv": _class_dict,
     "label_class_dict.csv": _class_dict,
     "class_dict_seg.csv": _class_dict,
+    "id2label.json": _id2label,
     "class_names.txt": _names,
     "classes.txt": _names,
     "labels.txt": _names,

@@ -81,9 +81,8 @@ def read_source(
     """
     if isinstance(source, Path):
         return read_mask(source, encoding, lossy=lossy)
-    if isinstance(source, Layers):
-        return _stack(source)
-    return _draw(source, source.size or image_size)
+    stored = _stack(source) if isinstance(source, Layers) else _draw(source, source.size or image_size)
+    return (stored != 0).astype(np.uint8) if encoding == "objects" else stored
 
 
 def _draw(source: Shapes, size: tuple[int, int]) -> NDArray[np.uint16]:

@@ -14,7 +14,7 @@ ENCODINGS = ("indices", "16 bits", "from one", "ramp", "colours", "palette", "ba
 
 
 def draw_set(root: Path, seed: int) -> str:
-    """Writes a set of blobs on textured pictures, each class with its own colour; returns the encoding of the masks."""
+    """Writes a set of blobs on textured pictures, a colour for each class; returns the encoding of the masks."""
     rng = np.random.default_rng(seed)
     encoding = ENCODINGS[seed % len(ENCODINGS)]
     classes = 2 if encoding == "two values" else int(rng.integers(2, 13))

@@ -218,6 +218,7 @@ def test_two_entries_of_one_picture_are_left_out(tmp_path):
     write_set(tmp_path, cvat_image("a") + cvat_image("b") + cvat_image("a"))
     dataset = find_dataset(tmp_path)
     assert strays(dataset, tmp_path)[0] == ("ambiguous", ["images/a.jpg"])
+    assert names(dataset) == {"train": ["b"]}
     with pytest.raises(DataError, match=r"2 entries of one picture among the annotations"):
         open_dataset(tmp_path)
 

@@ -128,6 +128,14 @@ def test_a_changed_file_is_unpacked_again(root, cache):
     assert len(list(cache.iterdir())) == 3
 
 
+def test_a_file_of_another_time_is_another_file(root, cache):
+    path = write_parquet(root / "train.parquet", parquet("ab"))
+    first = open_format(root)
+    os.utime(path, ns=(0, 0))
+    assert open_format(root).splits["train"][0].image != first.splits["train"][0].image
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_what_fails_leaves_nothing_behind(root, cache):
     write_huggingface(root)
     content = (root / "data/train-00001-of-00002.parquet").read_bytes()

@@ -31,7 +31,7 @@ def test_splits_and_a_list_of_labels(tmp_path):
     write_labelme(tmp_path)
     dataset = find_dataset(tmp_path)
     assert dataset.format == "labelme"
-    assert_scenes(dataset, "_background_")
+    assert_scenes(dataset)
     image, mask = read_pair(dataset.splits["train"][2], dataset.labels)
     assert image.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_array_equal(mask, scene("c")[1])
@@ -64,6 +64,15 @@ def test_where_image_and_file_may_be(tmp_path, image, file, told):
     np.testing.assert_array_equal(drawn(dataset)["b"], np.array([0, 2, 1])[scene("b")[1]])
     assert dataset.strays == ()
     assert set(open_dataset(tmp_path).splits) == {"train", "val"}
+
+
+@pytest.mark.parametrize("told", ["photo.jpg", "/home/me/photo.jpg", "C:\\me\\photo.jpg", "../photo.jpg"])
+def test_an_image_of_another_name_than_its_file(tmp_path, told):
+    save(tmp_path / "photo.jpg", scene("a")[0])
+    save(tmp_path / "other.jpg", scene("b")[0])
+    write_json(tmp_path / "a.json", content_of("a", told))
+    (pair,) = open_format(tmp_path).splits["train"]
+    assert (pair.name, pair.image) == ("a", tmp_path / "photo.jpg")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +118,7 @@ def test_what_is_ignored_and_what_is_background(tmp_path):
         {"label": "_background_", "points": [[6, 0], [8, 6]], "shape_type": "rectangle"},
     )
     dataset = open_format(tmp_path)
-    assert dataset.labels.names == ("_background_", "road")
+    assert dataset.labels.names == ("background", "road")
     assert dataset.labels.ignore == (255,)
     np.testing.assert_array_equal(drawn(dataset)["a"], [[255, 255, 1, 1, 1, 1, 0, 0]] * HEIGHT)
 
@@ -275,6 +284,7 @@ def test_two_files_of_one_picture_are_left_out(tmp_path):
     write_json(tmp_path / "copy.json", content_of("a", "a.jpg"))
     dataset = find_dataset(tmp_path)
     assert strays(dataset, tmp_path) == [("ambiguous", ["a.json", "copy.json"])]
+    assert sorted(pair.name for pairs in dataset.splits.values() for pair in pairs) == ["b", "c", "d"]
     with pytest.raises(DataError, match=r"a\.json and .*copy\.json: two annotation files of .*a\.jpg\. Remove or"):
         open_dataset(tmp_path)
 

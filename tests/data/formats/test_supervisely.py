@@ -219,6 +219,12 @@ def test_a_damaged_bitmap_is_an_error_of_its_pair(tmp_path):
         one(tmp_path, bitmap)
 
 
+def test_a_bitmap_is_not_unpacked_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisely, "_MOST_BYTES", 20)
+    with pytest.raises(DataError, match=r"a\.jpg\.json: a piece of mask cannot be decoded as PNG"):
+        one(tmp_path, supervisely_bitmap("car", np.ones((2, 2)), [0, 0]))
+
+
 def test_an_image_without_objects_is_all_background(tmp_path):
     assert not one(tmp_path).any()
 

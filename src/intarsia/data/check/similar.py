@@ -85,10 +85,10 @@ def _same_mask(one: Look, other: Look) -> bool:
 
 
 def _finding(kind: str, pairs: Sequence[tuple[Look, Look]], name: Callable[[Look], str]) -> Finding:
-    number = counted(len(pairs), "picture")
     shown = listing((f"{name(one)} = {name(other)}" for one, other in pairs), 3)
     splits = listing(sorted({f"{one.split} and {other.split}" for one, other in pairs}))
     others = tuple(dict.fromkeys(name(other) for _, other in pairs))
+    number = counted(len(others), "picture")
     message = {
         "leak": f"{number} in {splits}: {shown}",
         "near-leak": f"{number} nearly equal in {splits}: {shown}",
@@ -99,4 +99,4 @@ def _finding(kind: str, pairs: Sequence[tuple[Look, Look]], name: Callable[[Look
     both = tuple(name(look) for pair in pairs for look in pair)
     exclude = {"near-duplicates": (), "contradiction": tuple(dict.fromkeys(both))}.get(kind, others)
     files = [str(look.pair.image) for pair in pairs[:5] for look in pair]
-    return Finding(kind, message, count=len(pairs), files=tuple(files), pairs=both, exclude=exclude)
+    return Finding(kind, message, count=len(others), files=tuple(files), pairs=both, exclude=exclude)

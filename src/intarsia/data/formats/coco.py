@@ -49,7 +49,6 @@ _PARTS = re.compile(r'"(images|annotations|categories)"\s*:\s*\[')
 _MOST_FILES = 20  # JSON files in a folder; where there are more, each belongs to one image
 _LOOKED_UP = 100  # images that tell which folder holds them
 _LONGEST_BORDER = 1e7  # pixels around a polygon; pycocotools takes memory by it
-_MOST_LETTERS = 7  # of a number in compressed run lengths: 35 bits
 
 
 class _Image(Entry):
@@ -291,8 +290,6 @@ def _uncompressed(text: str) -> NDArray[np.int64]:
     is_last = letters & 32 == 0
     starts = np.flatnonzero(np.concatenate([[True], is_last[:-1]]))
     place = np.arange(len(letters)) - np.repeat(starts, np.diff(np.append(starts, len(letters))))
-    if place.max() >= _MOST_LETTERS:
-        raise DataError("compressed run lengths that cannot be read.")
     counts = np.add.reduceat((letters & 31) << (5 * place), starts)
     counts -= np.where(letters[is_last] & 16, 1 << (5 * (place[is_last] + 1)), 0)  # the highest bit is the sign
     counts[1::2] = np.cumsum(counts[1::2])

@@ -2,7 +2,7 @@
 
     data/train-00000-of-00002.parquet       as `push_to_hub` names them; also without `data/`, or train/0000.parquet
     train/data-00000-of-00001.arrow         as `save_to_disk` names them
-    id2label.json                           {"0": "sky", "1": "road"}: the class names, where it is there
+    id2label.json                           class names, or another list of them; see `data.classlists`
 
 Of the columns of pictures, the mask is the one called annotation, label, mask or alike. The pictures are written as
 ordinary files into the cache folder, byte for byte, and once: the next time nothing is read. They are named by
@@ -19,7 +19,7 @@ from typing import Any
 
 from intarsia.data.annotations import is_file
 from intarsia.data.cache import cache_folder
-from intarsia.data.foreign import read_json
+from intarsia.data.classlists import find_class_list
 from intarsia.data.formats.folders import open_named, split_of, split_of_file
 from intarsia.data.pairing import files_in, folders_in
 from intarsia.data.pairs import SPLITS, Dataset, Stray
@@ -42,7 +42,6 @@ _MASKS = (
 )
 _FOLDERS = ("data", "default")  # and those of splits
 _DEPTH = 3
-_NAMES = "id2label.json"
 _ROWS = 32  # that are held in memory together
 _STARTS = {
     b"\x89PNG": ".png",
@@ -93,17 +92,9 @@ def open_huggingface(path: Path) -> Dataset:
     }
     dataset = open_named(path, folders)
     strays = (*dataset.strays, *([Stray("unpaired", tuple(others), "files of no split")] if others else []))
-    return replace(dataset, names=_class_names(path), strays=strays)
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    file = path / _NAMES
-    if not is_file(file):
-        return ()
-    names = read_json(file)
-    if not isinstance(names, dict) or not all(key.isdecimal() and isinstance(names[key], str) for key in names):
-        raise DataError(f'{file}: expected the name of each class, as in {{"0": "sky", "1": "road"}}.')
-    return tuple(names[key] for key in sorted(names, key=int))
+    listed = find_class_list(path)
+    names, colors = (listed.names, listed.colors) if listed else ((), {})
+    return replace(dataset, names=names, known_colors=colors, strays=strays)
 
 
 # --- unpacking ---------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def _labels(file: Path, written: dict[str, Any]) -> Labels:
                 f"{file}: labels.{name} is {value}: regions of several values overlap, but a pixel has one class. "
                 "Name each value instead."
             )
-        if not re.fullmatch("[0-9]{1,5}", str(value)) or isinstance(value, bool):
+        if not re.fullmatch("[0-9]{1,5}", str(value)):
             raise DataError(f"{file}: labels.{name} is {value!r}: expected a stored value, 0 to 65535.")
         found[name] = int(value)
     classes = sorted((value, name) for name, value in found.items() if not is_void(name))
