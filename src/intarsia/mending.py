@@ -39,7 +39,7 @@ def write_mended(inspection: Inspection, path: Path) -> None:
         reasons = " ".join(finding.message for finding in inspection.of_severity("error"))
         raise DataError(f"{inspection.dataset.root}: no dataset file can mend this: {reasons}")
     make_folder(path.parent)
-    write_whole(path, ("\n".join(_lines(inspection, inspection.labels, path)) + "\n").encode())
+    write_whole(path, ("\n".join(_lines(inspection, inspection.labels, path)) + "\n").encode(errors="replace"))
 
 
 def _lines(inspection: Inspection, labels: Labels, path: Path) -> Iterator[str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from intarsia.data.datasetfile import DatasetFile, read_dataset_file
 from intarsia.data.formats import open_format
 from intarsia.data.formats.folders import open_named
-from intarsia.data.pairs import SPLITS, Dataset, Mend, Pair
-from intarsia.errors import DataError
+from intarsia.data.pairs import SPLITS, Dataset, Mend, Pair, Stray
+from intarsia.errors import DataError, listing
 
 DATASET_FILE = "dataset.toml"
 
@@ -97,11 +97,19 @@ def _without(dataset: Dataset, excluded: Sequence[str]) -> Dataset:
         split: tuple(pair for pair in pairs if pair.name not in names and f"{split}/{pair.name}" not in names)
         for split, pairs in dataset.splits.items()
     }
-    return replace(
-        dataset,
-        splits={split: pairs for split, pairs in kept.items() if pairs},
-        strays=tuple(stray for stray in dataset.strays if not (stray.pair and stray.pair in bare)),
-    )
+    strays = tuple(stray for stray in dataset.strays if not (stray.pair and stray.pair in bare))
+    found = {
+        name
+        for split, pairs in dataset.splits.items()
+        for pair in pairs
+        for name in (pair.name, f"{split}/{pair.name}")
+    }
+    settled = {stray.pair for stray in dataset.strays}
+    if unknown := [
+        name for name in excluded if name not in found and settled.isdisjoint({name, name.partition("/")[2]})
+    ]:
+        strays += (Stray("no-such-pair", (), f"`exclude` names {listing(unknown)}, which no pair is called"),)
+    return replace(dataset, splits={split: pairs for split, pairs in kept.items() if pairs}, strays=strays)
 
 
 def _with_mends(dataset: Dataset, mends: tuple[Mend, ...]) -> Dataset:

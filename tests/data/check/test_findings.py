@@ -252,6 +252,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "undecodable": lambda root: Image.open(image(root)).save(
         image(root), "TIFF", save_all=True, append_images=[Image.new("RGB", (9, 9))]
     ),
+    "no-such-pair": lambda root: (root / "dataset.toml").write_text('exclude = ["train/gone"]'),
     "mistyped": lambda root: Image.open(image(root)).save(image(root), "BMP"),
     "junk": lambda root: (image(root).parent / ".DS_Store").write_bytes(b"x"),
     "broken-link": lambda root: (image(root).parent / "gone.png").symlink_to("/nowhere/gone.png"),

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from intarsia.data.check.findings import KINDS, Finding, first_files
+from intarsia.data.check.findings import KINDS, MOST_FILES, Finding, first_files
 from intarsia.data.check.looks import Look
 from intarsia.data.check.records import ImageRecord
 from intarsia.data.pairs import Dataset, Stray
@@ -22,9 +22,8 @@ def strays(dataset: Dataset) -> Iterator[Finding]:
         about = "; ".join(dict.fromkeys(stray.about for stray in found if stray.about))
         what = about or KINDS[finding].what
         names = tuple(stray.pair for stray in found if stray.pair)
-        yield Finding(
-            finding, f"{what}: {listing(paths)}", count=len(paths), files=first_files(paths), exclude=names
-        )
+        where = f": {listing(paths)}" if paths else ""
+        yield Finding(finding, what + where, count=max(1, len(paths)), files=first_files(paths), exclude=names)
 
 
 def troubles(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:
@@ -43,11 +42,16 @@ def troubles(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Fin
             finding,
             abouts[0] + (f" And {len(found) - 1} more: {listing(names[1:])}." if len(found) > 1 else ""),
             count=len(found),
-            files=tuple(about.split(": ")[0] for about in abouts[:10]),
+            files=tuple(_concerned(look, about) for look, about in zip(found[:MOST_FILES], abouts, strict=False)),
             pairs=names,
             exclude=() if mended else names,
             settings=_SETTINGS.get(finding, ()),
         )
+
+
+def _concerned(look: Look, about: str) -> str:
+    """The file of a pair that its message begins with."""
+    return next((str(path) for path in look.pair.files if about.startswith(str(path))), str(look.pair.image))
 
 
 def odd_ones(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:

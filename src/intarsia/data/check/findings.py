@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-_MOST_FILES = 10
+MOST_FILES = 10
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "undecodable": Kind(
         "error", "files that would be decoded wrong: several frames, 16-bit colour PNG, float masks", _LEAVE_OUT
     ),
+    "no-such-pair": Kind("note", "names in `exclude` that no pair has", "take them out of the dataset file"),
     "mistyped": Kind(
         "note", "files that hold another format than their suffix says", "rename them; they are read by content"
     ),
@@ -231,4 +232,4 @@ class Finding:
 
 def first_files(paths: Sequence[Path]) -> tuple[str, ...]:
     """The first few, as texts."""
-    return tuple(str(path) for path in paths[:_MOST_FILES])
+    return tuple(str(path) for path in paths[:MOST_FILES])

@@ -17,6 +17,7 @@ from intarsia.labels import IGNORE, Labels
 _MOST_CLASSES = 256  # discovered ones; more values than that are no classes
 _MOST_IN_A_RAMP = 64
 _SPACING = 24  # noise can be told from classes only where classes are this far apart
+_GREY_LEVEL = 16  # from here on, values are levels of grey rather than numbers of classes
 _FEWEST_BETWEEN = 3  # values that fill no area: so many levels has anti-aliasing with 2x2 samples
 _MOST_THIN = 64  # classes that fill no area, such as poles; more of them are a picture and no mask
 _FEWEST_OBJECTS = 12  # in the fullest mask
@@ -33,6 +34,8 @@ def of_values(dataset: Dataset, tally: Tally) -> Meaning:
         if meaning := reading(dataset, found):
             return meaning
     classes = [value for value in found if value != IGNORE]
+    if IGNORE in found and min(value for value in classes if value) >= _GREY_LEVEL:
+        classes.append(IGNORE)  # levels of grey that were chosen by hand: white is one of them
     if len(classes) > _MOST_CLASSES or tally.noisy(_FEWEST_BETWEEN):
         return _noisy(dataset, tally)
     return _ramp(dataset, found) or _with_gaps(dataset, tally, classes)
@@ -105,9 +108,10 @@ def _with_gaps(dataset: Dataset, tally: Tally, classes: Sequence[int]) -> Meanin
     if strays and not names and len(strays) < len(classes):
         kept = [value for value in classes if value not in strays]
         return accept(dataset, kept, "class indices")  # the strays are reported as unknown values, with their files
+    void = "" if IGNORE in classes or IGNORE not in tally.values else ", and 255 for void"
     finding = Finding(
         "value-gaps",
-        f"Mask values {values} do not run from 0 without a gap: taken for {len(classes)} classes.",
+        f"Mask values {values} do not run from 0 without a gap: taken for {len(classes)} classes{void}.",
         f"Leave values out with --ignore, as in --ignore {classes[-1]}, or name the classes in a dataset file "
         "(--fix writes one)",
         count=len(classes),
