@@ -3,8 +3,8 @@
     python -m benchmarks.check_speed [FOLDER] [--pairs 10000]
 
 FOLDER keeps the drawn pairs (PNG, about 4 GB) for another run; left out, they go to a temporary folder. Pillow
-decodes images and masks to arrays in as many threads as there are cores. The check runs as the real command, in turn
-with Pillow, with an empty index file and then with the one that it left; so does one of a tenth of the pairs, for
+decodes images and masks to arrays in as many threads as there are cores. The check runs as the real command, in
+turn with Pillow, with nothing remembered and then with what it remembers; so does one of a tenth of the pairs, for
 the memory that each further file takes.
 """
 
@@ -97,7 +97,7 @@ def main() -> None:
             pillow = decode_with_pillow(many)
             fresh, memory = check(many, cache)
             again, _ = check(many, cache)
-            _, memory_of_few = check(few, cache)
+            _, memory_of_few = check(few, cache)  # nothing is remembered of these yet
             each = (memory - memory_of_few) / (2 * (arguments.pairs - arguments.pairs // 10))
             rounds.append((fresh / pillow, pillow, fresh, again, memory / 2**20, each))
             print(ROW.format(*rounds[-1]))

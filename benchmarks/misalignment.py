@@ -38,7 +38,7 @@ def count(dataset: Dataset) -> dict[str, tuple[int, int]]:
     places = [(split, pair) for split, pairs in dataset.splits.items() for pair in pairs]
     decoded = [(small_picture(read_image(pair.image)), read_mask(pair.mask)) for _, pair in places]
     sound = [
-        Look(split, pair, Record(alignment=alignment(picture, small_mask(mask, picture.shape))))
+        Look(split, pair, placed(picture, mask))
         for (split, pair), (picture, mask) in zip(places, decoded, strict=True)
     ]
     result = {"none": (len(named(sound)), len(sound))}
@@ -48,13 +48,18 @@ def count(dataset: Dataset) -> dict[str, tuple[int, int]]:
             looks = list(sound)
             for index in range(first, len(looks), EVERY):
                 picture, mask = decoded[index]
-                spoiled = alignment(picture, small_mask(spoil(mask), picture.shape))
-                looks[index] = replace(looks[index], record=Record(alignment=spoiled))
+                looks[index] = replace(looks[index], record=placed(picture, spoil(mask)))
                 planted += 1
             wanted = {f"{look.split}/{look.pair.name}" for look in looks[first::EVERY]}
             found += len(named(looks) & wanted)
         result[fault] = (found, planted)
     return result
+
+
+def placed(picture: NDArray[np.float32], mask: NDArray[Any]) -> Record:
+    """A record of nothing but where the mask lies."""
+    aligned = alignment(picture, small_mask(mask, picture.shape))
+    return Record(placement=aligned.packed() if aligned else b"")
 
 
 def named(looks: list[Look]) -> set[str]:

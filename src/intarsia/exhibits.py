@@ -145,11 +145,11 @@ def small_image(pair: Pair) -> tuple[Picture, tuple[int, int]]:
 def moved(mask: NDArray[Any], alignment: Alignment) -> NDArray[Any]:
     """A mask [h, w] where it would lie better: mirrored, turned or shifted."""
     if alignment.flipped >= alignment.shifted:
-        down = -1 if alignment.flip in ("top-bottom", "half a turn") else 1
-        across = -1 if alignment.flip in ("left-right", "half a turn") else 1
+        down = -1 if alignment.flip_name in ("top-bottom", "half a turn") else 1
+        across = -1 if alignment.flip_name in ("left-right", "half a turn") else 1
         return np.ascontiguousarray(mask[::down, ::across])
     height, width = mask.shape
-    down, right = (round(share * max(height, width)) for share in alignment.shift)
+    down, right = (round(share * max(height, width)) for share in (alignment.down, alignment.right))
     rows = np.clip(np.arange(height) - down, 0, height - 1)
     columns = np.clip(np.arange(width) - right, 0, width - 1)
     return np.ascontiguousarray(mask[rows[:, None], columns])

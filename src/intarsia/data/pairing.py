@@ -109,7 +109,12 @@ def _entries(folder: Path) -> tuple[tuple[str, str], ...]:
         return ()
 
 
-@lru_cache(maxsize=64)  # many formats look into the same few folders
+def forget_entries() -> None:
+    """Forgets what is in folders: it is looked up by one format after the other, and takes memory."""
+    _entries_of.cache_clear()
+
+
+@lru_cache(maxsize=64)
 def _entries_of(folder: str, changed: int) -> tuple[tuple[str, str], ...]:
     """(name, kind) of what is in a folder that last `changed` then, sorted."""
     with os.scandir(folder) as entries:

@@ -3,13 +3,13 @@
 Images are [H, W, bands] of any dtype, masks [H, W] of stored values.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+FLIPS = ("left-right", "top-bottom", "half a turn")
 GRID = 128  # cells of the longer side
 THUMB = 16  # side of the thumbnail
 _OPENCV_BANDS = 4
@@ -20,8 +20,7 @@ _SURROUNDINGS = 17  # cells: an edge counts by how much it stands out of so many
 _FLAT = 0.3  # of the mean gradient: where the surroundings have less, they count as having that
 
 
-@dataclass(frozen=True, slots=True)
-class Alignment:
+class Alignment(NamedTuple):
     """How well the borders of a mask lie on the edges of its image.
 
     Edges are gradients relative to their surroundings, with mean 0 and standard deviation 1 over the image.
@@ -29,16 +28,32 @@ class Alignment:
     Attributes:
         as_is: mean edge under the mask's borders.
         flipped: the same for the best of the mask mirrored left-right, top-bottom, or both.
-        flip: which that was: "left-right", "top-bottom", or "half a turn".
+        flip: which that was, an index of `FLIPS`.
         shifted: the same for the best shift.
-        shift: (down, right) that shift, in shares of the longer side.
+        down: that shift, in shares of the longer side.
+        right: the same.
     """
 
     as_is: float
     flipped: float
-    flip: str
+    flip: float
     shifted: float
-    shift: tuple[float, float]
+    down: float
+    right: float
+
+    @property
+    def flip_name(self) -> str:
+        """The best of `FLIPS`."""
+        return FLIPS[int(self.flip)]
+
+    def packed(self) -> bytes:
+        """In 24 bytes."""
+        return np.array(self, dtype=np.float32).tobytes()
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Alignment":
+        """The opposite of `packed`."""
+        return cls(*np.frombuffer(packed, dtype=np.float32).tolist())
 
 
 def small_picture(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -120,19 +135,12 @@ def alignment(picture: NDArray[np.float32], small: NDArray[Any]) -> Alignment | 
     def lies_on(moved: NDArray[np.float32]) -> float:
         return float((edges * moved).sum() / cells)
 
-    flips = {
-        "left-right": lies_on(border[:, ::-1]),
-        "top-bottom": lies_on(border[::-1]),
-        "half a turn": lies_on(border[::-1, ::-1]),
-    }
-    flip = max(flips, key=lambda name: flips[name])
-    shifted, shift = _best_shift(edges, border, float(cells))
-    return Alignment(lies_on(border), flips[flip], flip, shifted, shift)
+    flips = [lies_on(border[:, ::-1]), lies_on(border[::-1]), lies_on(border[::-1, ::-1])]  # as in FLIPS
+    best = int(np.argmax(flips))
+    return Alignment(lies_on(border), flips[best], best, *_best_shift(edges, border, float(cells)))
 
 
-def _best_shift(
-    edges: NDArray[Any], border: NDArray[np.float32], cells: float
-) -> tuple[float, tuple[float, float]]:
+def _best_shift(edges: NDArray[Any], border: NDArray[np.float32], cells: float) -> tuple[float, float, float]:
     """The best mean edge under shifted borders, by circular correlation, and the shift in shares of the side."""
     product = cv2.mulSpectrums(cv2.dft(edges), cv2.dft(border), 0, conjB=True)
     correlation = cv2.idft(product, flags=cv2.DFT_REAL_OUTPUT | cv2.DFT_SCALE)
@@ -144,4 +152,4 @@ def _best_shift(
     row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
     moved = (int(row) - height * (row > height // 2), int(column) - width * (column > width // 2))
     longest = max(height, width)
-    return float(correlation[row, column]) / cells, (moved[0] / longest, moved[1] / longest)
+    return float(correlation[row, column]) / cells, moved[0] / longest, moved[1] / longest

@@ -77,27 +77,28 @@ def _outlying(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _the_whole_set(aligned: Sequence[Alignment], flipped: NDArray[np.float64], shifted: NDArray[np.float64]) -> str:
     """How the whole set would lie better, or an empty text."""
-    flips = [one.flip for one, gain in zip(aligned, flipped, strict=True) if gain > _GAIN_OF_ALL]
+    flips = [one.flip_name for one, gain in zip(aligned, flipped, strict=True) if gain > _GAIN_OF_ALL]
     for flip in set(flips):
         if flips.count(flip) >= _MOST_OF * len(aligned):
             return f"mirrored {flip}" if flip != "half a turn" else "turned by half a turn"
-    shifts = np.array([one.shift for one, gain in zip(aligned, shifted, strict=True) if gain > _GAIN_OF_ALL])
+    shifts = np.array(
+        [(one.down, one.right) for one, gain in zip(aligned, shifted, strict=True) if gain > _GAIN_OF_ALL]
+    )
     if len(shifts) >= _MOST_OF * len(aligned):
         middle = np.median(shifts, axis=0)
         if (np.abs(shifts - middle).max(axis=1) <= _SAME_PLACE).mean() >= _MOST_OF:
-            return _shift_in_words((float(middle[0]), float(middle[1])))
+            return _shift_in_words(*middle.tolist())
     return ""
 
 
 def better_place(one: Alignment) -> str:
     """Where the mask lies better, in words: "mirrored left-right", "5% lower of the longer side"."""
     if one.flipped >= one.shifted:
-        return "half a turn" if one.flip == "half a turn" else f"mirrored {one.flip}"
-    return _shift_in_words(one.shift)
+        return one.flip_name if one.flip_name == "half a turn" else f"mirrored {one.flip_name}"
+    return _shift_in_words(one.down, one.right)
 
 
-def _shift_in_words(shift: tuple[float, float]) -> str:
-    down, right = shift
+def _shift_in_words(down: float, right: float) -> str:
     vertical = f"{abs(down):.0%} {'lower' if down > 0 else 'higher'}" if abs(down) >= 0.005 else ""
     horizontal = f"{abs(right):.0%} further {'right' if right > 0 else 'left'}" if abs(right) >= 0.005 else ""
     return " and ".join(part for part in (vertical, horizontal) if part) + " of the longer side"

@@ -128,7 +128,7 @@ class Record:
         about: its message.
         image: None where it could not be decoded.
         mask: None where it could not be decoded or does not fit.
-        alignment: None where it cannot be told.
+        placement: its alignment, packed; empty where it cannot be told.
         mistyped: files that hold another format than their suffix says, and which.
     """
 
@@ -136,20 +136,25 @@ class Record:
     about: str = ""
     image: ImageRecord | None = None
     mask: MaskRecord | None = None
-    alignment: Alignment | None = None
+    placement: bytes = b""
     mistyped: str = ""
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """How well the mask lies on the image; None where it cannot be told."""
+        return Alignment.unpacked(self.placement) if self.placement else None
 
     def to_plain(self) -> list[Any]:
         """Lists, numbers and texts, for JSON."""
-        parts = [_plain(part) for part in (self.image, self.mask, self.alignment)]
-        return [self.trouble, self.about, *parts, self.mistyped]
+        parts = _plain(self.image), _plain(self.mask)
+        return [self.trouble, self.about, *parts, base64.b64encode(self.placement).decode(), self.mistyped]
 
     @classmethod
     def from_plain(cls, plain: Any) -> "Record | None":  # noqa: ANN401 - whatever JSON can hold
         """The opposite of `to_plain`; None from anything else."""
         try:
-            trouble, about, image, mask, aligned, mistyped = plain
-            parts = _made(ImageRecord, image), _made(MaskRecord, mask), _made(Alignment, aligned)
+            trouble, about, image, mask, placement, mistyped = plain
+            parts = _made(ImageRecord, image), _made(MaskRecord, mask), base64.b64decode(placement)
             return cls(trouble, about, *parts, mistyped)
         except (TypeError, ValueError):
             return None
@@ -197,7 +202,8 @@ def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
         speckle,
     )
     mistyped = "; ".join(f"{path} holds a {kind}" for path in pair.files if (kind := named_otherwise(path)))
-    return Record("", "", about_image, about_mask, alignment(picture, small), mistyped)
+    aligned = alignment(picture, small)
+    return Record("", "", about_image, about_mask, aligned.packed() if aligned else b"", mistyped)
 
 
 def _inside(stored: NDArray[Any], inner: NDArray[np.bool_], values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -245,7 +251,7 @@ def _about_image(image: NDArray[Any], picture: NDArray[np.float32]) -> ImageReco
     constant = not picture.any() and bool((image == image[:1, :1]).all())
     size = (image.shape[0], image.shape[1])
     moments = np.array([means, squares], dtype=np.float64).tobytes()
-    return ImageRecord(size, image.dtype.name, moments, constant, thumbnail(picture).tobytes())
+    return ImageRecord(size, sys.intern(image.dtype.name), moments, constant, thumbnail(picture).tobytes())
 
 
 def _size_trouble(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> tuple[str, str]:
@@ -262,14 +268,14 @@ def _size_trouble(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> 
     return "size-differs", f"{what}: not of one picture."
 
 
-def _plain(part: ImageRecord | MaskRecord | Alignment | None) -> list[Any] | None:
+def _plain(part: ImageRecord | MaskRecord | None) -> list[Any] | None:
     if part is None:
         return None
     values = (getattr(part, name) for name in _FIELDS[type(part)])
     return [base64.b64encode(value).decode() if isinstance(value, bytes) else value for value in values]
 
 
-def _made(kind: Any, plain: list[Any] | None) -> Any:  # noqa: ANN401 - one of the three parts of a record
+def _made(kind: Any, plain: list[Any] | None) -> Any:  # noqa: ANN401 - one of the two parts of a record
     if plain is None:
         return None
     made: list[Any] = [tuple(value) if isinstance(value, list) else value for value in plain]
@@ -278,9 +284,9 @@ def _made(kind: Any, plain: list[Any] | None) -> Any:  # noqa: ANN401 - one of t
     return kind(*made)
 
 
-_FIELDS = {kind: [field.name for field in fields(kind)] for kind in (ImageRecord, MaskRecord, Alignment)}
+_FIELDS = {kind: [field.name for field in fields(kind)] for kind in (ImageRecord, MaskRecord)}
 _DECODERS: dict[Any, Callable[[str], Any]] = {bytes: base64.b64decode, str: sys.intern}
 _DECODED = {
     kind: [(place, _DECODERS[field.type]) for place, field in enumerate(fields(kind)) if field.type in _DECODERS]
-    for kind in (ImageRecord, MaskRecord, Alignment)
+    for kind in (ImageRecord, MaskRecord)
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,7 +45,6 @@ def _near(looks: Sequence[Look]) -> list[tuple[int, int]]:
         return []
     thumbs = np.stack([_thumb(look) for look in looks])
     hashes = np.array([difference_hash(thumb) for thumb in thumbs], dtype=np.uint64)
-    flat = thumbs.reshape(len(thumbs), -1).astype(np.int16)
     sizes = np.array([look.record.image.size for look in looks if look.record.image])
     found: list[tuple[int, int]] = []
     neighbours = np.zeros(len(looks), dtype=np.int64)
@@ -55,7 +55,7 @@ def _near(looks: Sequence[Look]) -> list[tuple[int, int]]:
             one, other = start + int(row), start + int(column)
             if neighbours[one] >= _MOST_NEIGHBOURS or not (sizes[one] == sizes[other]).all():
                 continue
-            if np.abs(flat[one] - flat[other]).mean() <= _MOST_DIFFERENCE:
+            if cv2.absdiff(thumbs[one], thumbs[other]).mean() <= _MOST_DIFFERENCE:
                 neighbours[one] += 1
                 found.append((one, other))
     return found

@@ -26,6 +26,7 @@ from intarsia.data.formats import (
     ultralytics,
     voc,
 )
+from intarsia.data.pairing import forget_entries
 from intarsia.data.pairs import Dataset
 from intarsia.errors import DataError
 
@@ -100,4 +101,6 @@ def open_format(path: Path, name: str = "") -> Dataset:
             f"{path}: is a file of no known format. A dataset is a folder, a dataset file (.toml), or a file of "
             f"one of these: {', '.join(FORMATS)}."
         )
-    return replace(FORMATS[name].open(path), format=name)
+    dataset = replace(FORMATS[name].open(path), format=name)
+    forget_entries()
+    return dataset
