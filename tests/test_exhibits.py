@@ -192,10 +192,10 @@ def test_borders_move_as_it_is_said() -> None:
         rows, columns = np.nonzero(moved(mask, alignment))
         return [int(number) for number in (rows.min(), rows.max(), columns.min(), columns.max())]
 
-    assert where(Alignment(0, 2, "left-right", 1, (0, 0))) == [5, 9, 30, 39]
-    assert where(Alignment(0, 2, "top-bottom", 1, (0, 0))) == [30, 34, 20, 29]
-    assert where(Alignment(0, 2, "half a turn", 1, (0, 0))) == [30, 34, 30, 39]
-    assert where(Alignment(0, 1, "left-right", 2, (0.2, -0.1))) == [17, 21, 14, 23]
+    assert where(Alignment(0, 2, 0, 1, 0, 0)) == [5, 9, 30, 39]
+    assert where(Alignment(0, 2, 1, 1, 0, 0)) == [30, 34, 20, 29]
+    assert where(Alignment(0, 2, 2, 1, 0, 0)) == [30, 34, 30, 39]
+    assert where(Alignment(0, 1, 0, 2, 0.2, -0.1)) == [17, 21, 14, 23]
 
 
 def test_outlines_lie_on_the_borders_only() -> None:

@@ -45,10 +45,10 @@ def test_polygons_of_a_named_background_uncover_it(tmp_path):
     write_polygons(tmp_path)
     write(tmp_path / "data.yaml", "train: images/train\nval: images/val\nnames: [road, Background]\n")
     dataset = find_dataset(tmp_path)
-    assert dataset.labels.names == ("road", "Background")
-    assert dataset.labels.values == ((1,), (0,))
+    assert dataset.labels.names == ("Background", "road")
+    assert dataset.labels.values == ((0,), (1,))
     for pair in dataset.split("train"):
-        np.testing.assert_array_equal(read_pair(pair, dataset.labels)[1] == 0, scene(pair.name)[1] == 1)
+        np.testing.assert_array_equal(read_pair(pair, dataset.labels)[1] == 1, scene(pair.name)[1] == 1)
 
 
 def test_an_empty_label_file_is_all_background_and_none_is_no_partner(tmp_path):

@@ -9,7 +9,7 @@
 
 Without `masks_dir`, a text file of polygons belongs to each picture, with `labels` for `images` in its path: a line
 `class x1 y1 x2 y2 ...` for each, in shares of width and height. Smaller polygons lie on top. What lies in none is
-the class `background`, which comes first unless the names hold it. A text file without lines says that there is
+the class `background`, which comes first. A text file without lines says that there is
 nothing to see; a picture without a text file has no partner.
 """
 
@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.data.annotations import class_table
 from intarsia.data.foreign import MOST_YAML_BYTES, read_text, read_yaml
 from intarsia.data.pairing import Pairing, by_name, files_in, list_files, match, short_names
 from intarsia.data.pairs import SPLITS, Dataset, Pair
 from intarsia.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
-from intarsia.data.shapes import Polygon, ring
+from intarsia.data.shapes import Polygon, area, ring
 from intarsia.data.sources import Shapes, path_of
 from intarsia.errors import DataError, listing
 from intarsia.labels import IGNORE, Labels, distinct_colors
@@ -37,7 +38,6 @@ _SUFFIXES = frozenset({".yaml", ".yml"})
 _NAMES_KEY = re.compile(r"^names\s*:", re.MULTILINE)
 _SPLIT_KEY = re.compile(r"^(train|val)\s*:", re.MULTILINE)
 _IGNORED = ("ignore_label", -1, IGNORE, None)  # classes in `label_mapping` that count for nothing
-_BACKGROUND = "background"
 _BOX = 5  # numbers in the line of a bounding box
 _FEWEST_NUMBERS = 7  # in the line of a polygon: a class and three points
 _OUTSIDE = 0.01  # how far beyond the picture's edge rounding may put a point
@@ -90,13 +90,15 @@ def open_ultralytics(path: Path) -> Dataset:
     result.stray("unpaired", partner.without_picture(chain.from_iterable(images.values())))
     if not splits:
         raise DataError(f"{file}: no picture of train, val or test has a partner in a folder {partner.word!r}.")
-    try:
-        labels = _mask_labels(settings, names) if masks_dir else _polygon_labels(names)
-    except DataError as error:
-        raise DataError(f"{file}: {error}") from None
-    if not masks_dir:
+    if masks_dir:
+        try:
+            labels = _mask_labels(settings, names)
+        except DataError as error:
+            raise DataError(f"{file}: {error}") from None
+    else:
         _refuse_boxes(chain.from_iterable(splits.values()))
-        values = _drawn_values(names)
+        labels, value_of = class_table(names.values())
+        values = {key: value_of[name] for key, name in names.items()}
         splits = {split: tuple(_with_polygons(pair, values) for pair in pairs) for split, pairs in splits.items()}
     return Dataset(path, splits, labels, strays=tuple(result.strays))
 
@@ -236,21 +238,6 @@ def _mask_labels(settings: Mapping[Any, Any], names: Mapping[int, str]) -> Label
     return Labels(tuple(names.values()), distinct_colors(len(names)), tuple(values), tuple(ignored))
 
 
-def _drawn_values(names: Mapping[int, str]) -> dict[int, int]:
-    """{class: the value its polygons are drawn with}: one more than the class, and 0 for the background."""
-    return {key: 0 if name.lower() == _BACKGROUND else key + 1 for key, name in names.items()}
-
-
-def _polygon_labels(names: Mapping[int, str]) -> Labels:
-    """The classes of drawn polygons, and the background."""
-    values = list(_drawn_values(names).values())
-    return (
-        Labels.of_values(values, names=list(names.values()))
-        if 0 in values
-        else Labels.of_values([0, *values], names=[_BACKGROUND, *names.values()])
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class LabelFile:
     """The polygons of a label file, read when they are drawn: the largest first.
@@ -270,7 +257,7 @@ class LabelFile:
             DataError: a line is no polygon, or of an unknown class.
         """
         size = np.array(canvas.shape[::-1], dtype=np.float64)
-        for key, points in sorted(_polygons(self.path), key=lambda polygon: -_area(polygon[1])):
+        for key, points in sorted(_polygons(self.path), key=lambda polygon: -area(polygon[1])):
             if key not in self.values:
                 raise DataError(f"class {key}: the names end at {max(self.values)}.")
             Polygon(self.values[key], (points * size,))(canvas)
@@ -296,12 +283,6 @@ def _polygons(path: Path) -> Iterator[tuple[int, NDArray[np.float64]]]:
                 f"{place}: coordinates {points.min():g}..{points.max():g}: expected shares from 0 to 1."
             )
         yield int(cells[0]), points
-
-
-def _area(points: NDArray[np.float64]) -> float:
-    """Of a polygon, by the shoelace formula."""
-    (x, y), (next_x, next_y) = points.T, np.roll(points, -1, axis=0).T
-    return abs(float((x * next_y - next_x * y).sum())) / 2
 
 
 def _with_polygons(pair: Pair, values: Mapping[int, int]) -> Pair:
