@@ -13,6 +13,7 @@ FLIPS = ("left-right", "top-bottom", "half a turn")
 GRID = 128  # cells of the longer side
 THUMB = 16  # side of the thumbnail
 _OPENCV_BANDS = 4
+_ROUNDING = 1e-6  # of means in float32
 _FEWEST_BORDER_CELLS = 24  # fewer say nothing of where a mask lies
 _FARTHEST = 4  # shifts up to a quarter of the grid are tried
 _NEAREST = 3  # and from so many cells on
@@ -65,7 +66,8 @@ def small_picture(image: NDArray[Any]) -> NDArray[np.float32]:
     small = cv2.resize(bands, size, interpolation=cv2.INTER_AREA).astype(np.float32).reshape(size[1], size[0], -1)
     grey = small @ np.full(small.shape[2], 1 / small.shape[2], dtype=np.float32)
     low, high = float(grey.min()), float(grey.max())
-    return (grey - low) / (high - low) if high > low else np.zeros_like(grey)
+    differs = high - low > _ROUNDING * max(abs(low), abs(high))
+    return (grey - low) / (high - low) if differs else np.zeros_like(grey)
 
 
 def thumbnail(picture: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from intarsia.data.check.features import Alignment
-from intarsia.data.check.findings import Finding
+from intarsia.data.check.features import FLIPS, Alignment
+from intarsia.data.check.findings import Finding, first_files
 from intarsia.data.check.looks import Look
 from intarsia.errors import counted, listing
 
@@ -26,39 +26,41 @@ _MOST_OF = 0.6  # of the masks: then the set as a whole is shifted or mirrored
 
 def misaligned(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:
     """Pairs whose mask lies much better mirrored or shifted, unlike the rest of the set."""
-    seen = [(look, look.record.alignment) for look in looks if look.usable and look.record.alignment is not None]
+    seen = [look for look in looks if look.usable and look.record.placement]
     if len(seen) < _FEWEST:
         return
-    aligned = [alignment for _, alignment in seen]
-    as_is = np.array([alignment.as_is for alignment in aligned])
-    flipped = np.array([alignment.flipped for alignment in aligned]) - as_is
-    shifted = np.array([alignment.shifted for alignment in aligned]) - as_is
-    if whole := _the_whole_set(aligned, flipped, shifted):
+    packed = b"".join(look.record.placement for look in seen)
+    aligned = np.frombuffer(packed, dtype=np.float32).reshape(
+        len(seen), -1
+    )  # a column for each part of an Alignment
+    as_is = aligned[:, 0]
+    flipped, shifted = aligned[:, 1] - as_is, aligned[:, 3] - as_is
+    if whole := _the_whole_set(aligned):
         yield Finding(
             "misaligned",
             f"Nearly all masks lie better {whole}: were images and masks exported differently?",
             count=len(seen),
-            files=tuple(str(look.pair.image) for look, _ in seen[:5]),
-            pairs=tuple(name(look) for look, _ in seen[:5]),
+            files=tuple(str(look.pair.image) for look in seen[:5]),
+            pairs=tuple(map(name, seen[:5])),
         )
         return
     outlying = np.maximum(_outlying(flipped), _outlying(shifted)) - _outlying(as_is)
     needed = np.where(as_is < _OFF_EDGES, _OUTLIER_OFF_EDGES, _OUTLIER)
     odd = np.flatnonzero((outlying > needed) & (np.maximum(flipped, shifted) > _LEAST_GAIN))
-    order = sorted(odd.tolist(), key=lambda index: -outlying[index])
-    if order:
-        described = [f"{name(seen[index][0])} ({better_place(aligned[index])})" for index in order]
-        where = (
-            "is probably not where it should be, and lies"
-            if len(order) == 1
-            else ("are probably not where they should be, and lie")
-        )
+    if len(odd):
+        order = odd[np.argsort(-outlying[odd])].tolist()
+        found = [seen[index] for index in order]
+        places = (better_place(Alignment(*aligned[index].tolist())) for index in order)
+        described = (f"{name(look)} ({place})" for look, place in zip(found, places, strict=True))
+        verbs = "is probably not where it should be, and lies"
+        if len(odd) > 1:
+            verbs = "are probably not where they should be, and lie"
         yield Finding(
             "misaligned",
-            f"{counted(len(order), 'mask')} {where} better: {listing(described, 4)}",
-            count=len(order),
-            files=tuple(str(seen[index][0].pair.image) for index in order[:10]),
-            pairs=tuple(name(seen[index][0]) for index in order),
+            f"{counted(len(odd), 'mask')} {verbs} better: {listing(described, 4)}",
+            count=len(odd),
+            files=first_files([look.pair.image for look in found]),
+            pairs=tuple(map(name, found)),
         )
 
 
@@ -68,22 +70,21 @@ def worst(looks: Sequence[Look], most: int) -> list[Look]:
     return sorted(seen, key=lambda look: look.record.alignment.as_is if look.record.alignment else 0.0)[:most]
 
 
-def _outlying(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+def _outlying(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far each is from the median of all, in standard deviations by the median absolute deviation."""
     middle = np.median(numbers)
     sigma = max(_LEAST_SIGMA, 1.4826 * float(np.median(np.abs(numbers - middle))))
     return np.asarray((numbers - middle) / sigma)
 
 
-def _the_whole_set(aligned: Sequence[Alignment], flipped: NDArray[np.float64], shifted: NDArray[np.float64]) -> str:
+def _the_whole_set(aligned: NDArray[np.float32]) -> str:
     """How the whole set would lie better, or an empty text."""
-    flips = [one.flip_name for one, gain in zip(aligned, flipped, strict=True) if gain > _GAIN_OF_ALL]
-    for flip in set(flips):
-        if flips.count(flip) >= _MOST_OF * len(aligned):
-            return f"mirrored {flip}" if flip != "half a turn" else "turned by half a turn"
-    shifts = np.array(
-        [(one.down, one.right) for one, gain in zip(aligned, shifted, strict=True) if gain > _GAIN_OF_ALL]
-    )
+    as_is, flipped, flip, shifted, *shift = aligned.T
+    gained = flip[flipped - as_is > _GAIN_OF_ALL]
+    for index, name in enumerate(FLIPS):
+        if np.count_nonzero(gained == index) >= _MOST_OF * len(aligned):
+            return f"mirrored {name}" if name != "half a turn" else "turned by half a turn"
+    shifts = np.stack(shift, axis=1)[shifted - as_is > _GAIN_OF_ALL]
     if len(shifts) >= _MOST_OF * len(aligned):
         middle = np.median(shifts, axis=0)
         if (np.abs(shifts - middle).max(axis=1) <= _SAME_PLACE).mean() >= _MOST_OF:
