@@ -1,6 +1,5 @@
 """The page of `check --report`: the verdict, the findings with their mends, the dataset as it looks, what next."""
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -99,8 +98,8 @@ def _findings(inspection: Inspection) -> Markup:
 
 
 def _finding(finding: Finding, inspection: Inspection) -> Markup:
-    message = _below_root(finding.message, inspection)
-    files = [_below_root(file, inspection) for file in finding.files]
+    message = inspection.below_root(finding.message)
+    files = [inspection.below_root(file) for file in finding.files]
     number = f"{finding.count:,} \N{MULTIPLICATION SIGN} " if finding.count > 1 else ""
     return element(
         "article",
@@ -135,13 +134,6 @@ def _mend_to_copy(finding: Finding, inspection: Inspection) -> Markup:
     if finding.exclude:
         lines.append(f"exclude = [{', '.join(map(quoted, finding.exclude))}]")
     return code_block("\n".join(lines), "dataset file") if lines else Markup()
-
-
-def _below_root(text: str, inspection: Inspection) -> str:
-    """A text in which paths are told as seen from the dataset's folder."""
-    root = inspection.dataset.root
-    folder = str(root.parent if root.is_file() else root)
-    return re.sub(rf"(?<![\w.\\/-]){re.escape(folder)}[\\/]", "", text)
 
 
 def _next(inspection: Inspection) -> Markup:

@@ -265,7 +265,7 @@ def _introduce(setup: Setup, state: State, dataset: Dataset, seen: Inspection) -
     )
     run.say(f"masks: {seen.encoding}")
     for finding in seen.of_severity("warning"):
-        run.say(f"warning: {' '.join(finding.message.split())} ({finding.id})")
+        run.say(f"warning: {' '.join(seen.below_root(finding.message).split())} ({finding.id})")
     parameters = sum(parameter.numel() for parameter in state.segmenter.parameters())
     model, limits = settings.model, settings.train
     assert limits.size is not None

@@ -1,7 +1,6 @@
 """Results as tables for people."""
 
 import math
-import os
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -21,13 +20,11 @@ _COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 def print_inspection(inspection: Inspection) -> None:
     """The findings, gravest first, then the classes and the splits."""
     console = Console(highlight=False, soft_wrap=True)
-    root = inspection.dataset.root if inspection.dataset.root.is_dir() else inspection.dataset.root.parent
     for finding in inspection.findings:
-        message = finding.message.replace(f"{root}{os.sep}", "")
         console.print(
             Text.assemble((f"{finding.severity:<8}", _COLORS[finding.severity]), (f"{finding.id}  ", "bold"))
         )
-        console.print(Text(textwrap.indent(message, "        ")))
+        console.print(Text(textwrap.indent(inspection.below_root(finding.message), "        ")))
         console.print(Text(f"        mend: {finding.mend or KINDS[finding.id].mend}", style="cyan"))
     described = inspection.to_dict()
     table = Table(title=None, header_style="bold", box=None, pad_edge=False)

@@ -1,5 +1,6 @@
 """The inspection: every pair looked at, the values given a meaning, everything examined, training's numbers."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -67,6 +68,12 @@ class Inspection:
     def of_severity(self, severity: Severity) -> tuple[Finding, ...]:
         """The findings of one severity."""
         return tuple(finding for finding in self.findings if finding.severity == severity)
+
+    def below_root(self, text: str) -> str:
+        """A text in which paths are told as seen from the dataset's folder."""
+        root = self.dataset.root
+        folder = str(root.parent if root.is_file() else root)
+        return re.sub(rf"(?<![\w.\\/-]){re.escape(folder)}[\\/]", "", text)
 
     def refuse_errors(self) -> Labels:
         """The classes of a dataset without errors.
