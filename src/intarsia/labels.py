@@ -7,7 +7,7 @@ mask's values.
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -180,6 +180,28 @@ class Labels:
         known = (classes >= 0) & (classes != self.ignore_index)
         counts = np.bincount(classes[known], weights=pixels[known], minlength=len(self))
         return np.asarray(counts, dtype=np.int64)
+
+    def ignoring(self, values: Sequence[int]) -> "Labels":
+        """With values that count for nothing: taken out of their classes; a class that is left without any goes."""
+        left = [tuple(value for value in own if value not in values) for own in self.values]
+        kept = [index for index, own in enumerate(left) if own]
+        return replace(
+            self,
+            names=tuple(self.names[index] for index in kept),
+            colors=tuple(self.colors[index] for index in kept),
+            values=tuple(left[index] for index in kept),
+            ignore=tuple(dict.fromkeys((*self.ignore, *values))),
+        )
+
+    def ordered(self, names: Sequence[str]) -> "Labels":
+        """The same classes in another order."""
+        order = [self.names.index(name) for name in names]
+        return replace(
+            self,
+            names=tuple(names),
+            colors=tuple(self.colors[index] for index in order),
+            values=tuple(self.values[index] for index in order),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON."""

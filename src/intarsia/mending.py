@@ -4,12 +4,14 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 from intarsia._version import __version__
 from intarsia.data.check.findings import Finding
-from intarsia.data.check.inspection import Inspection
+from intarsia.data.check.inspection import Inspection, inspect
 from intarsia.data.datasetfile import DatasetFile, read_dataset_file
-from intarsia.data.index import declared_file
+from intarsia.data.index import declared_file, with_mends
+from intarsia.data.pairs import Mend
 from intarsia.errors import DataError, SettingsError
 from intarsia.files import make_folder, write_whole
 from intarsia.labels import Labels
@@ -35,14 +37,20 @@ def write_mended(inspection: Inspection, path: Path) -> None:
         raise SettingsError(f"--fix {path}: a dataset file is named something.toml.")
     if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
         raise SettingsError(f"--fix {path}: exists, and is not of `check`'s making. Give another name.")
+    wanted = {line for finding in inspection.findings for line in finding.settings}
+    mends = tuple(mend for mend in get_args(Mend) if f'mend = ["{mend}"]' in wanted)
+    if mends:  # the masks that they mend have a say in what masks mean
+        inspection = inspect(with_mends(inspection.dataset, mends))
     if inspection.labels is None:
         reasons = " ".join(finding.message for finding in inspection.of_severity("error"))
         raise DataError(f"{inspection.dataset.root}: no dataset file can mend this: {reasons}")
     make_folder(path.parent)
-    write_whole(path, ("\n".join(_lines(inspection, inspection.labels, path)) + "\n").encode(errors="replace"))
+    write_whole(
+        path, ("\n".join(_lines(inspection, inspection.labels, path, mends)) + "\n").encode(errors="replace")
+    )
 
 
-def _lines(inspection: Inspection, labels: Labels, path: Path) -> Iterator[str]:
+def _lines(inspection: Inspection, labels: Labels, path: Path, mends: Sequence[Mend]) -> Iterator[str]:
     dataset = inspection.dataset
     source = declared_file(dataset.root)
     declared = read_dataset_file(source) if source else DatasetFile()
@@ -59,7 +67,7 @@ def _lines(inspection: Inspection, labels: Labels, path: Path) -> Iterator[str]:
     yield f"path = {quoted(_relative(base / declared.path, path))}  # seen from this file"
     yield f"format = {quoted(dataset.format)}"
     yield from _meaning(inspection, labels)
-    yield from _mends(inspection, declared)
+    yield from _mends((*declared.mend, *mends))
     yield from _excluded(inspection, declared)
     yield ""
     yield from _split_lines(inspection, declared, base, path)
@@ -83,13 +91,12 @@ def _meaning(inspection: Inspection, labels: Labels) -> Iterator[str]:
 
 
 def _void_values(finding: Finding) -> list[str]:
-    """The values in its `ignore = [V]` line."""
-    return [line.partition("[")[2].rstrip("]").strip('"') for line in finding.settings if line.startswith("ignore")]
+    """The values in its `ignore = [...]` line."""
+    lines = (line for line in finding.settings if line.startswith("ignore"))
+    return [value.strip(' "') for line in lines for value in line.partition("[")[2].rstrip("]").split(",")]
 
 
-def _mends(inspection: Inspection, declared: DatasetFile) -> Iterator[str]:
-    wanted = {line for finding in inspection.findings for line in finding.settings if line.startswith("mend")}
-    mends = [*declared.mend, *(mend for mend in ("exif", "resize") if f'mend = ["{mend}"]' in wanted)]
+def _mends(mends: Sequence[Mend]) -> Iterator[str]:
     if mends:
         yield ""
         yield "# Masks of another size than their image: `exif` turns those that were drawn before the picture was"
@@ -113,7 +120,8 @@ def _excluded(inspection: Inspection, declared: DatasetFile) -> Iterator[str]:
     yield "# Pairs that are left out, and why; `intarsia check` explains each word."
     yield "exclude = ["
     for name, reason in reasons.items():
-        yield f"    {quoted(name)},  # {reason}"
+        writable = name.isprintable() or name.encode(errors="ignore").decode() == name
+        yield f"    {quoted(name)},  # {reason}" if writable else f"    # {_plain(name)}: {reason}; rename the file"
     for name, reason in proposed.items():
         yield f"    # {quoted(name)},  # {reason}: look at it, and decide"
     yield "]"
@@ -138,8 +146,8 @@ def _classes(inspection: Inspection, labels: Labels) -> Iterator[str]:
     yield "[classes]  # in the order of the class indices: the stored value, the colour it is shown in"
     entries = zip(labels.names, labels.values, labels.colors, counts, strict=True)
     for name, values, color, count in entries:
-        written = [labels.written(value) for value in values]
-        if set(written) <= void:
+        written = [text for value in values if (text := labels.written(value)) not in void]
+        if not written:
             continue
         texts = [quoted(value) if value.startswith("#") else value for value in written]
         value = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

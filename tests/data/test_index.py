@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from intarsia.data.index import _draw_val, declared_file, find_dataset, open_dataset
 from intarsia.data.pairs import Pair
@@ -87,11 +88,30 @@ class TestDatasetFile:
         assert dataset.ignore == (11, 7)
         assert dataset.labels.ignore == (11, 255, 7)
 
-    def test_a_class_cannot_be_ignored(self, tmp_path):
+    def test_a_class_that_is_ignored_is_none_any_more(self, tmp_path):
         touch(tmp_path, "images/train/a.jpg", "masks/train/a.png")
-        (tmp_path / "dataset.toml").write_text("classes = {sky = 0, road = 1}")
-        with pytest.raises(DataError, match=r"value 1 has two meanings.*--ignore, or ignore in the dataset file"):
-            open_dataset(tmp_path, ignore=[1])
+        (tmp_path / "dataset.toml").write_text("classes = {sky = 0, road = [1, 2], void = 3}")
+        labels = open_dataset(tmp_path, ignore=[2, 3]).labels
+        assert (labels.names, labels.values) == (("sky", "road"), ((0,), (1,)))
+        assert labels.ignore == (255, 2, 3)
+
+    def test_names_in_another_order_than_the_formats_own_classes(self, tmp_path):
+        for name in ("car", "road"):
+            touch(tmp_path, f"masks/{name}/a.png", f"masks/{name}/b.png")
+        touch(tmp_path, "images/a.png", "images/b.png")
+        for path in (tmp_path / "masks").rglob("*.png"):
+            Image.new("L", (2, 2)).save(path)
+        (tmp_path / "dataset.toml").write_text('classes = ["background", "road", "car"]')
+        labels = open_dataset(tmp_path).labels
+        assert dict(zip(labels.names, labels.values, strict=True)) == {
+            "background": (0,),
+            "road": (2,),
+            "car": (1,),
+        }
+        assert labels.names == ("background", "road", "car")
+        (tmp_path / "dataset.toml").write_text('classes = ["background", "street", "car"]')
+        with pytest.raises(DataError, match=r"its own classes are background, car, road.*street"):
+            open_dataset(tmp_path)
 
     def test_it_names_the_format(self, tmp_path):
         touch(tmp_path, "images/a.jpg", "masks/a.png")

@@ -8,7 +8,7 @@ import typer
 
 from intarsia._version import __version__
 from intarsia.cli.data import app as data_app
-from intarsia.errors import DataError
+from intarsia.errors import DataError, counted
 
 app = typer.Typer(
     help="Turns a folder of images and masks into a segmentation model that can be trusted.",
@@ -71,17 +71,20 @@ def check(
     from intarsia.cli.tables import print_inspection
     from intarsia.terminal import count_on_terminal
 
-    inspection = run_check(
-        data, ignore=ignore or (), fix=fix, report=report, progress=count_on_terminal("checking")
-    )
-    if as_json:
-        typer.echo(json.dumps(inspection.to_dict()))
-    else:
+    inspection = run_check(data, ignore=ignore or (), report=report, progress=count_on_terminal("checking"))
+    if not as_json:
         print_inspection(inspection)
         if report:
             typer.echo(f"report: {report}")
-        if fix:
-            typer.echo(f"dataset file: {fix}" + (f" (intarsia train {fix})" if inspection.ok else ""))
+    if fix:  # what was found before the mends was told above; what they leave decides
+        inspection = run_check(data, ignore=ignore or (), fix=fix, progress=count_on_terminal("checking again"))
+    if as_json:
+        typer.echo(json.dumps(inspection.to_dict()))
+    elif fix:
+        left = counted(len(inspection.of_severity("error")), "error")
+        typer.echo(
+            f"dataset file: {fix}, which leaves {left}" + (f": intarsia train {fix}" if inspection.ok else "")
+        )
     if not inspection.ok:
         raise typer.Exit(DataError.exit_code)
 

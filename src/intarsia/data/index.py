@@ -14,6 +14,7 @@ from intarsia.data.formats import open_format
 from intarsia.data.formats.folders import open_named
 from intarsia.data.pairs import SPLITS, Dataset, Mend, Pair, Stray
 from intarsia.errors import DataError, listing
+from intarsia.labels import Labels
 
 DATASET_FILE = "dataset.toml"
 
@@ -54,7 +55,7 @@ def find_dataset(
         dataset = replace(_open_declared(file.parent, declared), root=path) if file else open_format(path)
     except PermissionError as error:
         raise DataError(f"{error.filename}: may not be read (permissions).") from None
-    dataset = _with_mends(_without(dataset, declared.exclude), declared.mend)
+    dataset = with_mends(_without(dataset, declared.exclude), declared.mend)
     return _with_ignore(_with_val(dataset, val_share, scene_separator), tuple(ignore))
 
 
@@ -79,14 +80,31 @@ def _open_declared(folder: Path, declared: DatasetFile) -> Dataset:
         if not root.exists():
             raise DataError(f"{root}: does not exist, but the dataset file names it.")
         dataset = open_format(root, declared.format)
-    labels = declared.labels()
+    labels = declared.labels() or _renamed(dataset, declared.names)
     return replace(
         dataset,
-        labels=labels or (None if declared.names else dataset.labels),
+        labels=labels,
         names=declared.names or dataset.names,
+        snap=declared.snap,
         encoding=declared.encoding or dataset.encoding,
         ignore=tuple(dict.fromkeys((*dataset.ignore, *declared.ignored()))),
     )
+
+
+def _renamed(dataset: Dataset, names: tuple[str, ...]) -> Labels | None:
+    """The classes that the format itself tells, in the order of the dataset file's names.
+
+    Raises:
+        DataError: these are other classes.
+    """
+    if dataset.labels is None or not names:
+        return dataset.labels
+    if set(names) != set(dataset.labels.names):
+        raise DataError(
+            f"{dataset.root}: its own classes are {listing(dataset.labels.names, 20)}, but the dataset file names "
+            f"{listing(names, 20)}. Name the same ones in any order, or give each its value."
+        )
+    return dataset.labels.ordered(names)
 
 
 def _without(dataset: Dataset, excluded: Sequence[str]) -> Dataset:
@@ -112,7 +130,8 @@ def _without(dataset: Dataset, excluded: Sequence[str]) -> Dataset:
     return replace(dataset, splits={split: pairs for split, pairs in kept.items() if pairs}, strays=strays)
 
 
-def _with_mends(dataset: Dataset, mends: tuple[Mend, ...]) -> Dataset:
+def with_mends(dataset: Dataset, mends: tuple[Mend, ...]) -> Dataset:
+    """Allows mends for all pairs."""
     if not mends:
         return dataset
     splits = {split: tuple(replace(pair, mends=mends) for pair in pairs) for split, pairs in dataset.splits.items()}
@@ -129,9 +148,7 @@ def _with_val(dataset: Dataset, share: float, scene_separator: str) -> Dataset:
 
 def _with_ignore(dataset: Dataset, ignore: tuple[int, ...]) -> Dataset:
     ignore = tuple(dict.fromkeys(dataset.ignore + ignore))
-    labels = dataset.labels
-    if labels is not None:
-        labels = replace(labels, ignore=tuple(dict.fromkeys(labels.ignore + ignore)))
+    labels = dataset.labels.ignoring(ignore) if dataset.labels else None
     return replace(dataset, ignore=ignore, labels=labels)
 
 

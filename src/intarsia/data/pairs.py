@@ -74,6 +74,7 @@ class Dataset:
         known_colors: class names by colour, where a list or a known palette gives them: used when masks turn out to
             be in colours or to have a palette.
         encoding: what the pixels of mask files are; None where the masks are asked.
+        snap: how far a value may be from one that means something and still be taken for it; see `Labels`.
         ignore: stored mask values that count for nothing, where no classes are declared.
         strays: files without a partner, ambiguous ones, junk. They are left out of the splits, and said.
         drawn: whether `val` was drawn from `train` for want of a split of its own.
@@ -86,6 +87,7 @@ class Dataset:
     names: tuple[str, ...] = ()
     known_colors: Mapping[str, Color] = field(default_factory=dict)
     encoding: Encoding | None = None
+    snap: float = 0
     ignore: tuple[int, ...] = ()
     strays: tuple[Stray, ...] = ()
     drawn: bool = False

@@ -98,12 +98,46 @@ def test_a_value_beyond_a_gap_with_many_pixels_is_a_class_and_said():
     assert [one.id for one in found.findings] == ["value-gaps"]
 
 
-def test_the_value_without_a_name_stays_a_class_and_void_is_proposed():
+def test_a_value_more_than_names_has_two_readings_and_is_refused():
     found = meaning({0: 3000, 1: 3000, 2: 4000}, names=("sky", "road"))
     assert found.labels is not None
     assert found.labels.names == ("sky", "road", "class 2")
-    assert found.findings[0].id == "void"
-    assert found.findings[0].settings == ("ignore = [2]",)
+    (finding,) = found.findings
+    assert finding.id == "unknown-values"
+    assert "void" in finding.message
+    assert "background" in finding.message
+
+
+def test_masks_of_0_and_255_among_class_indices_are_written_otherwise():
+    found = meaning(*[{0: 5000, 255: 5000}] * 7, {0: 5000, 1: 5000})
+    assert found.odd == {7}
+    assert found.labels is not None
+    assert found.labels.values == ((0,), (255,))
+    assert meaning(*[{0: 5000, 1: 5000}] * 7, {0: 5000, 255: 5000}).odd == {7}
+    with_void = meaning({0: 5000, 1: 4000, 255: 1000}, {0: 5000, 255: 5000}, {0: 5000, 1: 5000})
+    assert with_void.odd == frozenset(), "255 stands beside a class: it is void"
+
+
+def test_grey_masks_among_colour_masks_are_written_otherwise():
+    assert meaning(colors(BLACK, RED), colors(BLACK, RED), {0: 5000, 1: 3000}).odd == {2}
+    assert meaning(colors(BLACK, RED), {0: 5000, 1: 3000}, {0: 5000, 1: 3000}).odd == {0}
+
+
+def test_palettes_that_differ_are_read_by_colour():
+    one = record({0: 5000, 1: 5000}, "palette", palette=[packed(GREEN), packed(RED)])
+    other = record({0: 5000, 1: 5000}, "palette", palette=[packed(RED), packed(GREEN)])
+    found = meaning(one, other)
+    assert found.labels is not None
+    assert found.labels.encoding == "colors"
+    shades = record({0: 5000, 1: 5000}, "palette", palette=[packed(BLACK), packed((90, 90, 200))])
+    assert meaning(one, shades).labels.encoding == "values", "each index keeps its own shades"
+
+
+def test_names_without_colours_are_never_given_to_colours():
+    found = meaning(colors(BLACK, RED, GREEN), names=("ground", "road", "car"))
+    assert found.labels is not None
+    assert found.labels.names == ("class 0", "class 1", "class 2")
+    assert "names-without-colors" in [one.id for one in found.findings]
 
 
 def test_levels_between_two_values_are_noise_and_no_ramp():

@@ -181,6 +181,11 @@ def in_known_colors(root: Path) -> None:
     every_mask(root, lambda old: colors[old])
 
 
+def names_without_colors(root: Path) -> None:
+    every_mask(root, lambda old: np.array([(0, 0, 0), (9, 200, 9), (200, 9, 9), (9, 9, 200)], np.uint8)[old])
+    (root / "classes.txt").write_text("background\nroad\nvehicle\npedestrian")
+
+
 def speckled(old: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(0)
     return np.where(rng.random(old.shape) < 0.03, (old + 1) % 4, old).astype(np.uint8)
@@ -269,6 +274,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "constant-image": lambda root: change(image(root), lambda old: np.full_like(old, 90)),
     "encoding": lambda root: every_mask(root, lambda old: (old > 0).astype(np.uint8) * 255),
     "palette": in_known_colors,
+    "names-without-colors": names_without_colors,
     "value-gaps": lambda root: blocks(root, [0, 2, 7]),
     "void": void_borders,
     "unknown-values": lambda root: change(mask(root), first_pixels(77, 12)),

@@ -1,6 +1,6 @@
 """Examinations of classes: unknown values, missing and rare classes, empty masks, specks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,13 @@ _SPECKLED = 0.002  # share of a mask's pixels that are unlike all their neighbou
 _FEW = 0.1  # share of the pairs that --fix may leave out for unknown values
 
 Name = Callable[[Look], str]
+
+_KINDS = {
+    "values": ("values", "palette", "grey", "drawn"),
+    "objects": ("values", "palette", "grey", "drawn"),
+    "colors": ("colors", "grey", "palette", "values"),
+    "channels": ("channels",),
+}
 
 
 @dataclass(frozen=True)
@@ -72,24 +79,34 @@ def values_of(record: MaskRecord, labels: Labels) -> NDArray[np.int64]:
 
 def fits(record: MaskRecord, labels: Labels) -> bool:
     """Whether a mask is of the kind that the labels speak of."""
-    if labels.encoding in ("values", "objects"):
-        return record.kind in ("values", "palette", "grey", "drawn")
-    return (
-        record.kind
-        in {"colors": ("colors", "grey", "palette", "values"), "channels": ("channels",)}[labels.encoding]
-    )
+    return record.kind in _KINDS[labels.encoding]
 
 
-def mixed(looks: Sequence[Look], labels: Labels, name: Name) -> Iterator[Finding]:
+def fitting(looks: Sequence[Look], labels: Labels, odd: Collection[int]) -> list[Look]:
+    """The pairs whose masks are of the kind that the labels speak of.
+
+    Args:
+        looks: pairs whose masks could be read.
+        labels: the classes.
+        odd: indices of masks that were found to be written in another way than most.
+    """
+    return [
+        look
+        for index, look in enumerate(looks)
+        if look.record.mask is not None and fits(look.record.mask, labels) and index not in odd
+    ]
+
+
+def mixed(odd: Sequence[Look], labels: Labels, name: Name) -> Iterator[Finding]:
     """Masks of another kind than most."""
-    odd = [look for look in looks if look.record.mask is not None and not fits(look.record.mask, labels)]
     if odd:
         wanted = {"colors": "three bands of colours", "channels": "one band for each class"}.get(
             labels.encoding, "one band of values"
         )
         yield Finding(
             "mixed-encodings",
-            f"{counted(len(odd), 'mask')} without {wanted}: {listing(path_of(look.pair.mask) for look in odd)}",
+            f"{counted(len(odd), 'mask')} written in another way than the others, which hold {wanted}: "
+            f"{listing(path_of(look.pair.mask) for look in odd)}",
             count=len(odd),
             files=first_files([path_of(look.pair.mask) for look in odd]),
             pairs=tuple(map(name, odd)),
@@ -137,6 +154,8 @@ def shares(table: Table, counts: Mapping[str, NDArray[np.int64]], weights: Seque
     if len(labels) < 2:
         yield Finding("one-class", f"The masks hold one class only, {labels.names[0]!r}: nothing to tell apart.")
     for split, count in counts.items():
+        if not table.of_split(split).any():
+            continue  # nothing of it could be read, which is told elsewhere
         if count.sum() == 0:
             yield Finding("ignored-split", f"Every pixel of the {split} masks is ignored: nothing would count.")
             continue

@@ -38,10 +38,10 @@ def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
     own = [color_of(value) for value in tally.values[kept].tolist()]
     if not 2 <= len(own) <= _MOST_CLASSES:
         return too_noisy(tally, 1.0, "colours")
-    names = dataset.names if len(dataset.names) == len(own) else ()
     palette = find_palette(own)
     if palette is None:
-        return _with_noise(Labels.of_colors(own, ignored, names), tally, f"{len(own)} colours")
+        meaning = _with_noise(Labels.of_colors(own, ignored), tally, f"{len(own)} colours")
+        return replace(meaning, findings=(*meaning.findings, *_unnamed(dataset.names)))
     named = {name: color for name, color in palette.colors.items() if color in own}
     words = f"Mask colours are those of {palette.name}: classes {listing(named, 12)}."
     if _BLACK in own and _BLACK not in named.values():
@@ -50,6 +50,15 @@ def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
     labels = Labels.of_colors(list(named.values()), ignored, list(named))
     meaning = _with_noise(labels, tally, f"{len(named)} colours of {palette.name}")
     return replace(meaning, findings=(Finding("palette", words, count=len(named)), *meaning.findings))
+
+
+def _unnamed(names: Sequence[str]) -> list[Finding]:
+    """Names without colours say nothing of colour masks: which of them is which colour?"""
+    if not names:
+        return []
+    words = f"The classes have names ({listing(names, 12)}), but nobody said their colours: they are not used."
+    mend = 'give each its colour in a dataset file, as in road = "#804080" (--fix writes one with the colours)'
+    return [Finding("names-without-colors", words, mend, count=len(names))]
 
 
 def _with_noise(labels: Labels, tally: Tally, words: str) -> Meaning:
@@ -65,6 +74,17 @@ def _with_noise(labels: Labels, tally: Tally, words: str) -> Meaning:
 def _points(values: Iterable[int]) -> NDArray[np.float64]:
     """[N, 3] red, green, blue."""
     return np.array([color_of(value) for value in values], dtype=np.float64)
+
+
+def colors_tell(records: Sequence[MaskRecord]) -> bool:
+    """Whether one colour has different indices in different masks: then colours are the classes, not indices."""
+    value_of: dict[int, int] = {}
+    pairs = {
+        pair for record in records for pair in zip(record.values.tolist(), record.colors.tolist(), strict=True)
+    }
+    return any(value_of.setdefault(color, value) != value for value, color in sorted(pairs)) and len(
+        {value for value, _ in pairs}
+    ) < len(pairs)
 
 
 def of_palette(dataset: Dataset, records: Sequence[MaskRecord], tally: Tally) -> Meaning:

@@ -103,6 +103,11 @@ KINDS: dict[str, Kind] = {
         "note", "what the masks' values were taken for", "name the classes in a dataset file; `--fix` writes one"
     ),
     "palette": Kind("note", "the masks' colours are those of a known list", "none needed, if the names are right"),
+    "names-without-colors": Kind(
+        "warning",
+        "class names without colours beside colour masks",
+        "give each class its colour in a dataset file; `--fix` writes one",
+    ),
     "value-gaps": Kind(
         "warning", "class values with gaps between them", "name the classes in a dataset file; `--fix` writes one"
     ),

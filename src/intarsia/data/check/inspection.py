@@ -151,7 +151,7 @@ def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
 
     readable = [look for look in looks if look.usable and look.record.mask is not None]
     meaning = _meaning(dataset, readable)
-    labels = meaning.labels
+    labels = meaning.labels and replace(meaning.labels, snap=max(meaning.labels.snap, dataset.snap))
     found = [*files.strays(dataset), *files.troubles(looks, name), *files.odd_ones(looks, name), *meaning.findings]
     found += [*similar.similar(looks, name), *_splits(dataset, looks)]
     if labels is None or not labels.snap:  # noise has borders of its own
@@ -159,16 +159,20 @@ def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
     counts: dict[str, NDArray[np.int64]] = {}
     weights: tuple[float, ...] = ()
     if labels is not None:
-        found += classes.mixed(readable, labels, name)
-        fitting = [look for look in readable if look.record.mask and classes.fits(look.record.mask, labels)]
+        fitting = classes.fitting(readable, labels, meaning.odd)
+        kept = {id(look) for look in fitting}
+        found += classes.mixed([look for look in readable if id(look) not in kept], labels, name)
         table = classes.Table.of(fitting, labels)
         counts = {split: table.counts(table.of_split(split)) for split in dataset.splits}
         weights = tuple(class_weights(counts["train"], "effective_number").tolist()) if "train" in counts else ()
         found += [*classes.unknown_values(table, name), *classes.shares(table, counts, weights)]
         found += classes.odd_masks(table, name)
-        unnamed = next((finding for finding in found if finding.id == "void"), None)
-        found = [finding for finding in found if finding is not unnamed]
-        found += void(table, unnamed, declared=dataset.labels is not None)
+        unnamed = next((finding for finding in meaning.findings if finding.settings), None)
+        proposed = void(table, unnamed, declared=dataset.labels is not None)
+        settled = {finding.settings for finding in proposed}
+        found = [
+            finding for finding in found if finding is not unnamed or finding.settings not in settled
+        ] + proposed
     train = [look for look in readable if look.split == "train"]
     bands, mean, std = _statistics(train)
     sizes = [look.record.image.size for look in train if look.record.image] or [(0, 0)]
@@ -214,7 +218,7 @@ def _from_plain(dataset: Dataset, plain: Any) -> Inspection | None:  # noqa: ANN
             "counts": {split: np.array(count, dtype=np.int64) for split, count in plain["counts"].items()},
         }
         return Inspection(dataset, **_with_tuples(plain) | restored)
-    except (TypeError, KeyError):
+    except (TypeError, ValueError, LookupError, AttributeError, DataError):
         return None
 
 

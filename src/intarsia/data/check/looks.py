@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from intarsia.data.check.memory import key_of, recall, remember, understood
 from intarsia.data.check.records import Record, look_at
@@ -69,8 +70,12 @@ def look_at_all(dataset: Dataset, progress: Progress) -> list[Look]:
 
 def stamps_of(dataset: Dataset) -> list[str]:
     """For every pair of every split a key that changes when its files do, or the way they are read."""
-    encoding = _encoding(dataset)
-    return [_stamp(pair, encoding) for pairs in dataset.splits.values() for pair in pairs]
+    read_as, drawn_as = str(_encoding(dataset)), repr(dataset.labels)
+    return [
+        _stamp(pair, read_as if isinstance(pair.mask, Path) else drawn_as)
+        for pairs in dataset.splits.values()
+        for pair in pairs
+    ]
 
 
 def _encoding(dataset: Dataset) -> Encoding | None:
@@ -89,9 +94,9 @@ def _in_parallel(pairs: Iterator[Pair], encoding: Encoding | None) -> Generator[
             yield waiting.popleft().result()
 
 
-def _stamp(pair: Pair, encoding: Encoding | None) -> str:
+def _stamp(pair: Pair, how: str) -> str:
     """What must not change for a record to hold: the files' paths, sizes and times, and how the mask is read."""
-    parts = [str(encoding), *pair.mends]
+    parts = [how, *pair.mends]
     for path in pair.files:
         with suppress(OSError):
             status = os.stat(path)  # noqa: PTH116 - half the time of Path.stat, for each of very many files

@@ -20,11 +20,13 @@ class Meaning:
         labels: None where it cannot be told.
         encoding: in words.
         findings: what led to it.
+        odd: indices of the masks that are written in another way than most.
     """
 
     labels: Labels | None
     encoding: str
     findings: tuple[Finding, ...] = ()
+    odd: frozenset[int] = frozenset()
 
 
 def accept(dataset: Dataset, values: Sequence[int], words: str) -> Meaning:

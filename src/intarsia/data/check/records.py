@@ -155,8 +155,9 @@ class Record:
         try:
             trouble, about, image, mask, placement, mistyped = plain
             parts = _made(ImageRecord, image), _made(MaskRecord, mask), base64.b64decode(placement)
-            return cls(trouble, about, *parts, mistyped)
-        except (TypeError, ValueError):
+            whole = trouble or all(parts[:2])
+            return cls(trouble, about, *parts, mistyped) if whole else None
+        except (TypeError, ValueError, LookupError, AttributeError):
             return None
 
 

@@ -74,9 +74,10 @@ def _one_unnamed(dataset: Dataset, found: Sequence[int]) -> Meaning | None:
         return None
     labels = Labels.of_values(range(last + 1), dataset.ignore, [*dataset.names, f"class {last}"])
     finding = Finding(
-        "void",
-        f"Value {last} is probably void: the values 0 to {last - 1} have class names, and it has none.",
-        f"--ignore {last}, or ignore = [{last}] in the dataset file",
+        "unknown-values",
+        f"The values 0 to {last - 1} have class names ({listing(dataset.names, 12)}), and {last} has none: is it "
+        "void, or does 0 mean a background that the list leaves out?",
+        f"--ignore {last}, or name the background first in the list of classes",
         settings=(f"ignore = [{last}]",),
     )
     return Meaning(labels, "class indices", (finding,))

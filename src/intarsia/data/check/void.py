@@ -21,22 +21,23 @@ def void(table: Table, unnamed: Finding | None, *, declared: bool) -> list[Findi
 
     Args:
         table: of all masks.
-        unnamed: the finding of a value that has no name while all others have one; what is seen is added to it.
+        unnamed: the finding of a value that has no name while all others have one.
         declared: whether somebody said what the values mean; then only their names are looked at.
     """
     labels = table.labels
-    found = {} if unnamed is None else {unnamed.settings: unnamed}
+    found = {}
     for index, (name, values) in enumerate(zip(labels.names, labels.values, strict=True)):
-        written = labels.written(values[0])
-        settings = (f"ignore = [{quoted(written) if labels.encoding == 'colors' else written}]",)
+        written = [labels.written(value) for value in values]
+        line = f"ignore = [{', '.join(quoted(value) if value.startswith('#') else value for value in written)}]"
         seen = "" if declared or index not in (0, len(labels) - 1) else _seen(table, index)
         called = f"Its name is {name!r}." if is_void(name) else ""
-        if not (seen or called):
-            continue
-        first = found[settings].message if settings in found else f"Value {written} ({name}) is probably void."
-        option = "" if labels.encoding == "colors" else f"--ignore {written}, or "
-        message = " ".join(part for part in (first, called, seen) if part)
-        found[settings] = Finding("void", message, f"{option}{settings[0]} in the dataset file", settings=settings)
+        if seen or called:
+            what = f"Value {', '.join(written)} ({name}) is probably void."
+            if unnamed is not None and line in unnamed.settings:
+                what = f"Value {written[0]} is probably void: all others have class names, and it has none."
+            options = "".join(f"--ignore {value} " for value in written if not value.startswith("#"))
+            mend = f"{options}{'or ' if options else ''}{line} in the dataset file"
+            found[line] = Finding("void", " ".join(filter(None, (what, called, seen))), mend, settings=(line,))
     return list(found.values())
 
 
