@@ -20,7 +20,7 @@ def test_content_is_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (errno.ENOSPC, "disk is full.*--out"),
+        (errno.ENOSPC, "disk is full.*another place"),
         (errno.EDQUOT, "quota"),
         (errno.EROFS, "read-only"),
         (errno.EIO, "error"),
@@ -53,7 +53,9 @@ def test_an_interrupt_leaves_nothing_beside(tmp_path, monkeypatch):
 
 def test_a_path_below_a_file(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(MachineError, match=r"file/model: cannot be written: a part of this path is a file.*--out"):
+    with pytest.raises(
+        MachineError, match=r"file/model: cannot be written: a part of this path is a file.*another place"
+    ):
         write_whole(tmp_path / "file" / "model", b"")
     with pytest.raises(MachineError, match="a part of this path is a file"):
         make_folder(tmp_path / "file" / "folder")
@@ -76,5 +78,5 @@ def test_make_folder(tmp_path):
     assert make_folder(folder) == make_folder(folder) == folder
     assert folder.is_dir()
     (tmp_path / "file").touch()
-    with pytest.raises(MachineError, match=r"there is a file of this name.*--out"):
+    with pytest.raises(MachineError, match=r"there is a file of this name.*another place"):
         make_folder(tmp_path / "file")

@@ -30,11 +30,13 @@ class Conversion:
         folder: the new dataset.
         written: pairs in each of its splits.
         failed: pairs that were left out, each with the reason.
+        said: what the masks were taken for, and what is doubtful in that, where nobody had declared it.
     """
 
     folder: Path
     written: Mapping[str, int]
     failed: tuple[tuple[Pair, str], ...]
+    said: tuple[str, ...] = ()
 
 
 def convert(
@@ -67,9 +69,13 @@ def convert(
         raise DataError(f"{dataset.root}: has no pairs.")
     labels = dataset.labels
     before = 0
+    said: tuple[str, ...] = ()
     if labels is None:
         before = len(pairs)
-        labels = _concluded(dataset, lambda done, total: progress(done, 2 * total))
+        inspection = inspect(dataset, lambda done, total: progress(done, 2 * total))
+        labels = inspection.labels or inspection.refuse_errors()
+        warnings = (inspection.below_root(finding.message) for finding in inspection.of_severity("warning"))
+        said = (f"masks: {inspection.encoding}", *warnings)
     written: Counter[str] = Counter()
     failed: list[tuple[Pair, str]] = []
     taken = TakenNames()
@@ -86,7 +92,7 @@ def convert(
     if not written:
         raise DataError(f"{dataset.root}: none of {len(pairs)} pairs can be converted. {failed[0][1]}")
     write_whole(dst / DATASET_FILE, _dataset_file(labels).encode(errors="replace"))
-    return Conversion(dst, dict(written), tuple(failed))
+    return Conversion(dst, dict(written), tuple(failed), said)
 
 
 def _refuse_target(dst: Path, root: Path) -> None:
@@ -103,16 +109,6 @@ def _undrawn(dataset: Dataset) -> list[tuple[str, Pair]]:
         for split, pairs in dataset.splits.items()
         for pair in pairs
     ]
-
-
-def _concluded(dataset: Dataset, progress: Progress) -> Labels:
-    """The classes that the masks themselves tell.
-
-    Raises:
-        DataError: they do not.
-    """
-    inspection = inspect(dataset, progress)
-    return inspection.labels or inspection.refuse_errors()
 
 
 def _places(split: str, pair: Pair, taken: TakenNames) -> tuple[PurePosixPath, PurePosixPath]:

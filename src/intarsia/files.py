@@ -9,14 +9,14 @@ from pathlib import Path
 from intarsia.errors import MachineError
 
 _TROUBLE = {
-    errno.ENOSPC: "the disk is full. Free some space, or choose another folder with --out",
-    errno.EDQUOT: "the disk quota is used up. Free some space, or choose another folder with --out",
-    errno.EACCES: "not allowed. Choose a folder that you may write to with --out",
-    errno.EPERM: "not allowed. Choose a folder that you may write to with --out",
-    errno.EROFS: "the file system is read-only. Choose another folder with --out",
-    errno.ENOTDIR: "a part of this path is a file. Choose another folder with --out",
-    errno.ENOENT: "its folder does not exist. Choose another one with --out",
-    errno.EEXIST: "there is a file of this name. Choose another folder with --out",
+    errno.ENOSPC: "the disk is full. Free some space, or choose another place",
+    errno.EDQUOT: "the disk quota is used up. Free some space, or choose another place",
+    errno.EACCES: "not allowed. Choose a place that you may write to",
+    errno.EPERM: "not allowed. Choose a place that you may write to",
+    errno.EROFS: "the file system is read-only. Choose another place",
+    errno.ENOTDIR: "a part of this path is a file. Choose another place",
+    errno.ENOENT: "its folder does not exist. Choose another place",
+    errno.EEXIST: "there is a file of this name. Choose another place",
 }
 
 

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -42,6 +41,7 @@ def test_names_by_their_number(tmp_path):
     (tmp_path / "id2label.json").write_text('{"10": "car", "2": "Straße", "0": "sky"}', encoding="utf-8")
     found = find_class_list(tmp_path)
     assert found.names == ("sky", "Straße", "car")
+    assert found.values == (0, 2, 10)
     assert found.colors == {}
 
 
@@ -90,6 +90,13 @@ def test_the_list_that_knows_more_counts(tmp_path):
         ("class_dict.csv", "name,r,g,b\nsky,1,2\n", "line 2: colour '1,2,'"),
         ("class_dict.csv", "name,r,g,b\n,1,2,3\n", "a class without a name"),
         ("classes.txt", "sky\nroad\nsky\n", "class 'sky' stands twice"),
+        (
+            "labelmap.txt",
+            "#\nsky:1,2,3::\nroad:1,2,3::\n",
+            "line 3: class 'road' has the colour 1,2,3 of class 'sky'",
+        ),
+        ("label_colors.txt", "1 2 3 sky\n\n1 2 3 road\n", "line 3: class 'road' has the colour 1,2,3 of"),
+        ("class_dict.csv", "name,r,g,b\nsky,1,2,3\nroad,1,2,3\n", "line 3: class 'road' has the colour 1,2,3 of"),
     ],
 )
 def test_what_cannot_be_understood_is_said(tmp_path, name, text, message):
@@ -121,18 +128,44 @@ def test_a_mask_does_not_tell(tmp_path):
     assert found.labels(tmp_path / "none.png") is None
 
 
-def test_two_classes_of_one_colour_are_refused_where_colours_count(tmp_path):
-    (tmp_path / "labelmap.txt").write_text("sky:1,2,3::\nroad:1,2,3::\n")
-    Image.new("RGB", (2, 2)).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match=r"labelmap.txt: Stored value #010203 has two meanings"):
-        find_class_list(tmp_path).labels(tmp_path / "mask.png")
+def write_folders(root, mode="L"):
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+        for name in "ab":
+            Image.new(mode, (2, 2)).save(root / folder / f"{name}.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_the_numbers_of_names_are_the_values_of_masks(tmp_path, mode):
+    write_folders(tmp_path, mode)
+    (tmp_path / "id2label.json").write_text('{"1": "road", "2": "car", "7": "person", "9": "void"}')
+    labels = find_dataset(tmp_path).labels
+    assert labels.names == ("road", "car", "person")
+    assert labels.values == ((1,), (2,), (7,))
+    assert labels.ignore == (9, 255)
+
+
+@pytest.mark.parametrize(
+    ("mode", "content"), [("L", '{"0": "road", "1": "car"}'), ("RGB", '{"1": "road", "2": "car"}')]
+)
+def test_numbers_that_tell_nothing_leave_the_masks_to_be_asked(tmp_path, mode, content):
+    write_folders(tmp_path, mode)
+    (tmp_path / "id2label.json").write_text(content)
+    dataset = find_dataset(tmp_path)
+    assert dataset.names == ("road", "car")
+    assert dataset.labels is None
+
+
+@pytest.mark.parametrize("content", ['{"1": "road", "01": "car"}', '{"1": "road", "99999": "car"}'])
+def test_numbers_that_no_mask_can_hold(tmp_path, content):
+    write_folders(tmp_path)
+    (tmp_path / "id2label.json").write_text(content)
+    with pytest.raises(DataError, match=r"id2label\.json: Stored value"):
+        find_dataset(tmp_path)
 
 
 def test_plain_folders_take_the_list_beside_them(tmp_path):
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-        for name in "ab":
-            Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / folder / f"{name}.png")
+    write_folders(tmp_path)
     assert find_dataset(tmp_path).names == ()
     (tmp_path / "label_colors.txt").write_text(FORMS["label_colors.txt"])
     dataset = find_dataset(tmp_path)

@@ -91,6 +91,35 @@ class TestListing:
         assert listing.files == ("a.png", "other/b.png")
         assert odd(listing) == {"link-circle": ["other/other"]}
 
+    def test_links_that_branch_are_followed_once(self, tmp_path):
+        for level in range(40):
+            (tmp_path / str(level)).mkdir()
+            for name in "xy":
+                (tmp_path / f"{level}/{name}").symlink_to(f"../{level + 1}")
+        touch(tmp_path, "40/a.png")
+        listing = list_files(tmp_path / "0", PNG)
+        assert listing.files == ("x/" * 40 + "a.png",)
+        assert listing.strays == ()
+
+    def test_a_link_beside_the_folder_that_it_leads_to(self, tmp_path):
+        touch(tmp_path, "one/sub/a.png")
+        for name in ("again", "two"):
+            (tmp_path / name).symlink_to("one")
+        assert list_files(tmp_path, PNG).files == ("again/sub/a.png", "one/sub/a.png")
+
+    def test_folders_that_are_nested_deeply(self, tmp_path):
+        folder, folders = tmp_path, []
+        while len(folders) < 1100:  # more than Python calls within each other
+            folder = folder / "d"
+            folder.mkdir()
+            folders.append(folder)
+        (folder / "a.png").touch()
+        listing = list_files(tmp_path, PNG)
+        (folder / "a.png").unlink()
+        for one in reversed(folders):  # pytest could not
+            one.rmdir()
+        assert listing.files == ("d/" * 1100 + "a.png",)
+
     @pytest.mark.parametrize("target", ["gone.png", "broken.png", "a.png/below.png", "../" * 40 + "gone"])
     def test_links_that_lead_nowhere(self, tmp_path, target):
         touch(tmp_path, "a.png")

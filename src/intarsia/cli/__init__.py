@@ -9,6 +9,7 @@ import typer
 
 from intarsia.cli.commands import app
 from intarsia.errors import IntarsiaError, MachineError
+from intarsia.terminal import visible
 
 __all__ = ["app", "main"]
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except IntarsiaError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo("error: " + visible(str(error), keep="\n"), err=True)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             else "This is our mistake; --debug shows where"
         )
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
-        typer.echo(f"error: {type(error).__name__}: {reason}. {advice}.", err=True)
+        typer.echo(f"error: {type(error).__name__}: {visible(reason)}. {advice}.", err=True)
         raise SystemExit(MachineError.exit_code if out_of_memory else 1) from None
 
 

@@ -36,6 +36,8 @@ def convert(
     from intarsia.terminal import count_on_terminal
 
     conversion = run_conversion(src, dst, progress=count_on_terminal("converting"))
+    for line in conversion.said:
+        _say(line)
     parts = ", ".join(f"{number} in {split}" for split, number in conversion.written.items())
     typer.echo(f"dataset: {conversion.folder} (pairs: {parts})")
     if conversion.failed:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from intarsia.data.check.findings import KINDS, SEVERITIES
 from intarsia.data.check.inspection import Inspection
+from intarsia.terminal import visible
 
 if TYPE_CHECKING:
     from intarsia.metrics import Scores
@@ -24,8 +25,10 @@ def print_inspection(inspection: Inspection) -> None:
         console.print(
             Text.assemble((f"{finding.severity:<8}", _COLORS[finding.severity]), (f"{finding.id}  ", "bold"))
         )
-        console.print(Text(textwrap.indent(inspection.below_root(finding.message), "        ")))
-        console.print(Text(f"        mend: {finding.mend or KINDS[finding.id].mend}", style="cyan"))
+        message = visible(inspection.below_root(finding.message), keep="\n")
+        mend = visible(finding.mend or KINDS[finding.id].mend, keep="\n")
+        console.print(Text(textwrap.indent(message, "        ")))
+        console.print(Text(f"        mend: {mend}", style="cyan"))
     described = inspection.to_dict()
     table = Table(title=None, header_style="bold", box=None, pad_edge=False)
     table.add_column("class")
@@ -34,7 +37,7 @@ def print_inspection(inspection: Inspection) -> None:
     for index, entry in enumerate(described["classes"]):
         value = entry["value"]
         table.add_row(
-            entry["name"],
+            Text(visible(entry["name"])),
             ", ".join(map(str, value)) if isinstance(value, list) else str(value),
             f"{entry['share']:.2%}",
             *(f"{count[index]:,}" for count in inspection.counts.values()),
@@ -62,7 +65,7 @@ def print_scores(scores: "Scores") -> None:
     columns = [function(confusion) for function in (metrics.iou, metrics.dice, metrics.precision, metrics.recall)]
     shares = confusion.sum(axis=1) / max(confusion.sum(), 1)
     for index, name in enumerate(scores.names):
-        table.add_row(name, *(_share(column[index]) for column in columns), f"{shares[index]:.2%}")
+        table.add_row(Text(visible(name)), *(_share(column[index]) for column in columns), f"{shares[index]:.2%}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     absent = int((confusion.sum(axis=0) + confusion.sum(axis=1) == 0).sum())

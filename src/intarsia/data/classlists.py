@@ -10,14 +10,17 @@ The first that is there counts.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from intarsia.data.foreign import read_json, read_rows, read_text
+from intarsia.data.pairs import Dataset
 from intarsia.data.read import IMAGE_SUFFIXES
+from intarsia.data.sources import path_of
 from intarsia.errors import DataError
 from intarsia.labels import IGNORE, Color, Labels, distinct_colors, packed
 
@@ -28,7 +31,14 @@ VOID_NAMES = frozenset({"void", "ignore", "ignored", "__ignore__", "unlabeled", 
 _FORMATS = ("PNG", "TIFF", "BMP", "GIF", "WEBP", "JPEG")
 _COLOR_AND_NAME = re.compile(r"(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)")
 
-Entry = tuple[str, Color | None]
+
+class Entry(NamedTuple):
+    """A class in a list: its name, its colour and its value in index masks where the list gives them, its line."""
+
+    name: str
+    color: Color | None = None
+    value: int | None = None
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class ClassList:
 
     Attributes:
         path: the file.
-        entries: (name, colour) in the file's order; None where it gives no colour.
+        entries: the classes, in the file's order.
     """
 
     path: Path
@@ -45,19 +55,26 @@ class ClassList:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the file's order: what index masks count by."""
-        return tuple(name for name, _ in self.entries)
+        """All names, in the file's order."""
+        return tuple(entry.name for entry in self.entries)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The value of each class in index masks: what the file says, or else the position."""
+        return tuple(
+            position if entry.value is None else entry.value for position, entry in enumerate(self.entries)
+        )
 
     @property
     def colors(self) -> dict[str, Color]:
         """{name: its colour}, of those that have one."""
-        return {name: color for name, color in self.entries if color is not None}
+        return {entry.name: entry.color for entry in self.entries if entry.color is not None}
 
     def labels(self, mask: Path) -> Labels | None:
         """The classes and their stored values, where the kind of one mask file tells them.
 
-        Colours where it has colours; the position in the list where it has a palette or grey values. What is called
-        void counts for nothing.
+        Colours where it has colours; `values` where it has a palette or grey values. What is called void counts for
+        nothing.
 
         Returns:
             None where the mask has colours and the list has not, or it is no picture.
@@ -66,7 +83,7 @@ class ClassList:
         if kind == "colors" and len(self.colors) == len(self.entries):
             stored = {name: packed(color) for name, color in self.colors.items()}
         elif kind == "indices":
-            stored = {name: index for index, name in enumerate(self.names)}
+            stored = dict(zip(self.names, self.values, strict=True))
         else:
             return None
         void = [stored.pop(name) for name in self.names if is_void(name)]
@@ -103,16 +120,48 @@ def find_class_list(root: Path) -> ClassList | None:
     """
     for name, read in _READERS.items():
         path = root / name
-        if path.is_file():
-            entries = tuple(read(path))
-            names = [name for name, _ in entries]
-            if "" in names:
-                raise DataError(f"{path}: a class without a name.")
-            if twice := next((name for name in names if names.count(name) > 1), None):
-                raise DataError(f"{path}: class {twice!r} stands twice. Rename the file if it lists no classes.")
-            if entries:
-                return ClassList(path, entries)
+        if path.is_file() and (entries := tuple(read(path))):
+            _refuse_repeated(path, entries)
+            return ClassList(path, entries)
     return None
+
+
+def with_class_list(dataset: Dataset, folder: Path) -> Dataset:
+    """A dataset with the class list in `folder`, where there is one.
+
+    Its names, for the values that the masks turn out to have; where it numbers them other than 0, 1, 2 and so on,
+    and the masks have one band, these numbers are the values.
+
+    Raises:
+        DataError: the list cannot be understood.
+    """
+    listed = find_class_list(folder)
+    if listed is None:
+        return dataset
+    named = replace(dataset, names=listed.names, known_colors=listed.colors)
+    masks = [path_of(pair.mask) for pairs in dataset.splits.values() for pair in pairs[:1]]
+    if not masks or listed.values == tuple(range(len(listed.values))) or kind_of(masks[0]) != "indices":
+        return named
+    return replace(named, labels=listed.labels(masks[0]))
+
+
+def _refuse_repeated(path: Path, entries: Sequence[Entry]) -> None:
+    """Classes without a name, of one name, or of one colour."""
+    names: set[str] = set()
+    named: dict[Color, str] = {}
+    for name, color, _, line in entries:
+        if not name:
+            raise DataError(f"{path}: a class without a name.")
+        if name in names:
+            raise DataError(f"{path}: class {name!r} stands twice. Rename the file if it lists no classes.")
+        names.add(name)
+        if color is not None and color in named:
+            raise DataError(
+                f"{path}, line {line}: class {name!r} has the colour {','.join(map(str, color))} of class "
+                f"{named[color]!r}. Give each its own, or remove one."
+            )
+        if color is not None:
+            named[color] = name
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -126,7 +175,7 @@ def _names(path: Path) -> Iterator[Entry]:
     """Nothing from files that list pictures instead."""
     names = [line for _, line in _lines(path)]
     if not any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names):
-        yield from ((name, None) for name in names if name != "__ignore__")  # labelme's name for value -1
+        yield from (Entry(name) for name in names if name != "__ignore__")  # labelme's name for value -1
 
 
 def _labelmap(path: Path) -> Iterator[Entry]:
@@ -139,7 +188,7 @@ def _labelmap(path: Path) -> Iterator[Entry]:
         if len(parts) != 4 or not parts[0]:
             raise DataError(f"{path}, line {number}: {line!r}: expected name:red,green,blue:parts:actions.")
         name, color = parts[:2]
-        yield name.strip(), _color(color.split(","), path, number) if color.strip() else None
+        yield Entry(name.strip(), _color(color.split(","), path, number) if color.strip() else None, line=number)
 
 
 def _label_colors(path: Path) -> Iterator[Entry]:
@@ -148,7 +197,7 @@ def _label_colors(path: Path) -> Iterator[Entry]:
         if found is None:
             raise DataError(f"{path}, line {number}: {line!r}: expected red, green, blue and a name.")
         *color, name = found.groups()
-        yield name, _color(color, path, number)
+        yield Entry(name, _color(color, path, number), line=number)
 
 
 def _class_dict(path: Path) -> Iterator[Entry]:
@@ -158,14 +207,15 @@ def _class_dict(path: Path) -> Iterator[Entry]:
         raise DataError(f"{path}: has the columns {', '.join(header) or 'none'}: expected name, r, g, b.")
     for number, row in rows:
         cells = dict(zip(columns, row, strict=False))
-        yield cells.get("name", ""), _color([cells.get(band, "") for band in "rgb"], path, number)
+        color = _color([cells.get(band, "") for band in "rgb"], path, number)
+        yield Entry(cells.get("name", ""), color, line=number)
 
 
 def _id2label(path: Path) -> Iterator[Entry]:
     names = read_json(path)
     if not isinstance(names, dict) or not all(map(_is_number_and_name, names.items())):
         raise DataError(f'{path}: expected the name of each class, as in {{"0": "sky", "1": "road"}}.')
-    yield from ((names[key], None) for key in sorted(names, key=int))
+    yield from (Entry(names[key], value=int(key)) for key in sorted(names, key=int))
 
 
 def _is_number_and_name(entry: tuple[str, object]) -> bool:

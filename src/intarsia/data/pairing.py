@@ -16,6 +16,8 @@ from intarsia.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
 MASK_ENDINGS = ("_mask", "_label", "_gt", "_seg")
 _LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
+_Identity = tuple[int, int]  # of a folder, whatever path leads to it: its device and its number there
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -33,10 +35,14 @@ class Listing:
 
 
 def list_files(folder: Path, suffixes: Collection[str]) -> Listing:
-    """All files below `folder` with one of `suffixes` (upper case too). Links are followed, but in no circle."""
+    """All files below `folder` with one of `suffixes` (upper case too).
+
+    Links are followed, but in no circle. Of several links to one folder the first is followed: links that branch
+    would lead to the same files in ever more ways.
+    """
     files: list[str] = []
     odd: dict[str, list[Path]] = {}
-    for relative, kind in _walk(str(folder), "", _above(folder)):
+    for relative, kind in _walk(folder):
         if kind:
             odd.setdefault(kind, []).append(folder / relative)
         elif os.path.splitext(relative)[1].lower() in suffixes:  # noqa: PTH122 - a Path for each takes seconds
@@ -45,32 +51,45 @@ def list_files(folder: Path, suffixes: Collection[str]) -> Listing:
     return Listing(folder, tuple(sorted(files)), strays)
 
 
-def _above(folder: Path) -> frozenset[tuple[int, int]]:
-    """The folders that hold `folder`: a link to one of them leads in a circle."""
-    return frozenset((status.st_dev, status.st_ino) for status in map(os.stat, folder.resolve().parents))
+def _walk(folder: Path) -> Iterator[tuple[str, str]]:
+    """(path below `folder`, "") for each file, or with the finding that it becomes."""
+    linked: set[_Identity] = set()
+    waiting = [(str(folder), "", frozenset(map(_identity, folder.resolve().parents)), False)]
+    while waiting:
+        path, below, outer, by_link = waiting.pop()
+        try:
+            own = _identity(path)
+            if own in outer:
+                yield below.rstrip("/"), "link-circle"
+                continue
+            if by_link and own in linked:
+                continue
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+        except OSError:
+            yield below.rstrip("/"), "unreadable"
+            continue
+        if by_link:
+            linked.add(own)
+        outer |= {own}
+        for entry in entries:  # backwards, as the last that waits comes next
+            relative, kind = below + entry.name, _kind_or_left_behind(entry)
+            if kind == "folder":
+                waiting.append((entry.path, relative + "/", outer, entry.is_symlink()))
+            elif kind != "hidden":
+                yield relative, "" if kind == "file" else kind
 
 
-def _walk(folder: str, below: str, entered: frozenset[tuple[int, int]]) -> Iterator[tuple[str, str]]:
-    """(path below the first folder, "") for each file, or with the finding that it becomes."""
-    try:
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            yield below.rstrip("/"), "link-circle"
-            return
-        entered = entered | {(status.st_dev, status.st_ino)}
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        yield below.rstrip("/"), "unreadable"
-        return
-    for entry in entries:
-        relative = below + entry.name
-        if entry.name.startswith(".") or entry.name.lower() in _LEFT_BEHIND:
-            if entry.name.startswith("._") or entry.name == ".DS_Store" or entry.name.lower() in _LEFT_BEHIND:
-                yield relative, "junk"
-        elif (kind := _kind(entry)) == "folder":
-            yield from _walk(entry.path, relative + "/", entered)
-        else:
-            yield relative, "" if kind == "file" else kind
+def _identity(folder: str | Path) -> _Identity:
+    status = Path(folder).stat()
+    return status.st_dev, status.st_ino
+
+
+def _kind_or_left_behind(entry: os.DirEntry[str]) -> str:
+    """As `_kind`; `hidden`, or `junk` where a file manager left it behind."""
+    name = entry.name
+    if not _is_left_behind(name):
+        return _kind(entry)
+    return "junk" if name.startswith("._") or name == ".DS_Store" or not name.startswith(".") else "hidden"
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -5,7 +5,7 @@ colours, several frames of which only the first is seen.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,17 +37,8 @@ _GREY_MODES = ("1", "L", "I;16", "I;16B")
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I", "F")
 _GREY_STEPS = {2: 85, 4: 17}  # Pillow spreads grey PNGs of 2 and 4 bits over 0..255
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: associated and unassociated alpha
-# EXIF orientation -> whether rows and columns are reversed, once they are swapped for 5 to 8.
-_TURNS = {
-    1: (False, False),
-    2: (False, True),
-    3: (True, True),
-    4: (True, False),
-    5: (False, False),
-    6: (False, True),
-    7: (True, True),
-    8: (True, False),
-}
+_TURNS = range(1, 9)  # EXIF orientations; in those from 5 on, rows and columns are swapped
+_ROWS_REVERSED, _COLUMNS_REVERSED = (3, 4, 7, 8), (2, 3, 6, 7)  # once they are swapped
 _SIGNATURES: dict[str, tuple[set[str], bytes | tuple[bytes, ...]]] = {
     "PNG": ({".png"}, b"\x89PNG"),
     "JPEG": ({".jpg", ".jpeg"}, b"\xff\xd8\xff"),
@@ -116,7 +107,9 @@ class MaskPixels:
 
 
 def decode_mask(path: str | Path) -> MaskPixels:
-    """Decodes one mask file, upright (EXIF orientation applied); alpha is dropped.
+    """Decodes one mask file, upright (EXIF orientation applied).
+
+    Alpha is dropped, unless it is all that varies: then it is the mask, one band of values as stored.
 
     Args:
         path: PNG, TIFF, BMP, GIF, WebP, or a JPEG, whose values are only near those that were drawn.
@@ -127,7 +120,7 @@ def decode_mask(path: str | Path) -> MaskPixels:
     path = Path(path)
     with _decoding(path):
         if _needs_tifffile(path):
-            array = _stored(_tiff_array(path), path)
+            array = _stored(_tiff_array(path, _drawn), path)
             return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, bits=8 * array.dtype.itemsize)
         with _opened(path, _MASK_FORMATS) as file:
             _refuse_frames(file, path)
@@ -138,7 +131,10 @@ def decode_mask(path: str | Path) -> MaskPixels:
             file.load()
             upright = _upright(file)
         if upright.mode not in _INDEX_MODES:
-            return MaskPixels(np.array(upright.convert("RGB")), lossy=lossy)
+            if not upright.has_transparency_data:
+                return MaskPixels(np.array(upright.convert("RGB")), lossy=lossy)
+            array = _drawn(np.array(upright.convert("RGBA")))
+            return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, lossy=lossy)
         palette = upright.getpalette("RGB") if upright.mode == "P" else None
         colors = np.array(palette, dtype=np.uint8).reshape(-1, 3) if palette else None
         stored = np.array(upright)
@@ -197,6 +193,13 @@ def stored_values(pixels: MaskPixels, encoding: Encoding, path: Path) -> NDArray
             )
         array = np.ascontiguousarray(array[:, :, 0])
     return (array != 0).astype(np.uint8) if encoding == "objects" else array
+
+
+def _drawn(array: NDArray[Any]) -> NDArray[Any]:
+    """[H, W, bands], the last of them alpha -> alpha [H, W, 1] where nothing else varies, or all but alpha."""
+    varies = (array != array[:1, :1]).any(axis=(0, 1))
+    alone = varies[-1] and not varies[:-1].any()
+    return np.ascontiguousarray(array[:, :, -1:] if alone else array[:, :, :-1])
 
 
 def _stored(array: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -302,9 +305,8 @@ def turned_upright(array: NDArray[Any], turn: int) -> NDArray[Any]:
     """[H, W, ...] as stored, with EXIF orientation `turn` -> upright."""
     if turn >= 5:  # rows and columns are swapped
         array = array.swapaxes(0, 1)
-    flip_rows, flip_columns = _TURNS[turn]
-    array = array[::-1] if flip_rows else array
-    return np.ascontiguousarray(array[:, ::-1] if flip_columns else array)
+    array = array[::-1] if turn in _ROWS_REVERSED else array
+    return np.ascontiguousarray(array[:, ::-1] if turn in _COLUMNS_REVERSED else array)
 
 
 def _read_with_pillow(path: Path) -> NDArray[Any]:
@@ -352,12 +354,12 @@ def _needs_tifffile(path: Path) -> bool:
 
 def _read_tiff(path: Path) -> NDArray[Any]:
     """[H, W, bands]: uint8 and uint16 as stored, everything else as float32."""
-    array = _tiff_array(path)
+    array = _tiff_array(path, lambda bands: bands[:, :, :-1])
     return array if array.dtype in (np.uint8, np.uint16) else array.astype(np.float32)
 
 
-def _tiff_array(path: Path) -> NDArray[Any]:
-    """[H, W, bands] of the file's own dtype, without alpha."""
+def _tiff_array(path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+    """[H, W, bands] of the file's own dtype; what has alpha as `without_alpha` leaves it."""
     import tifffile  # a sixth of a second, and most pictures are no TIFF
 
     with tifffile.TiffFile(path) as tiff:
@@ -373,7 +375,7 @@ def _tiff_array(path: Path) -> NDArray[Any]:
         if axes[0] == "S" or (axes[-1] != "S" and array.shape[0] < array.shape[2]):  # one band after the other
             array = np.moveaxis(array, 0, -1)
         if has_alpha:
-            array = array[:, :, :-1]
+            array = without_alpha(array)
     else:
         raise DataError(
             f"{path}: an array of {array.ndim} dimensions ({axes}): a picture has height, width, bands."

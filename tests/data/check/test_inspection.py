@@ -13,6 +13,7 @@ from intarsia.data.index import open_dataset
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.errors import DataError
 from intarsia.labels import Labels
+from intarsia.synthetic.scenes import write_scenes
 from tests.conftest import write_pair
 
 IMAGE = np.zeros((4, 6, 3), dtype=np.uint8)
@@ -292,3 +293,12 @@ class TestBands:
         )
         assert the("bands", seen).exclude == ("val/2",)
         assert not seen.ok
+
+
+def test_a_list_that_leaves_out_the_background_is_not_guessed_at(tmp_path):
+    root = write_scenes(tmp_path / "scenes", {"train": 6, "val": 3}, (48, 64))
+    (root / "dataset.toml").write_text('classes = ["road", "vehicle", "pedestrian"]')
+    seen = inspect(open_dataset(root))
+    assert "background" in the("unknown-values", seen).message
+    assert seen.labels is None
+    assert not seen.ok

@@ -1,6 +1,7 @@
 """COCO: its layouts, its shapes as pycocotools draws them, and files that say something wrong."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -509,6 +510,33 @@ def test_files_that_are_no_coco(tmp_path, content):
     write(tmp_path / "set.json", content)
     with pytest.raises(DataError, match=r"set\.json: "):
         coco.open_coco(tmp_path / "set.json")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"image": []}'])
+@pytest.mark.parametrize(
+    ("write_set", "file"),
+    [(write_coco, "annotations/instances_val2017.json"), (write_roboflow, "valid/_annotations.coco.json")],
+)
+def test_the_file_of_a_split_that_is_no_coco_is_not_passed_over(tmp_path, write_set, file, content):
+    write_set(tmp_path)
+    assert (tmp_path / file).is_file()
+    write(tmp_path / file, content)
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / file))):
+        find_dataset(tmp_path)
+
+
+def test_other_json_beside_the_files_of_splits_is_passed_over(tmp_path):
+    write_roboflow(tmp_path)
+    write(tmp_path / "train/export.json", "{}")
+    write(tmp_path / "train/train_numbers.json", "{}")
+    assert_scenes(find_dataset(tmp_path))
+
+
+def test_a_file_with_a_long_beginning_is_that_of_its_split(tmp_path):
+    write_coco(tmp_path)
+    file = tmp_path / "annotations/instances_val2017.json"
+    write(file, json.dumps({"info": "x" * 10_000, **json.loads(file.read_text())}))
+    assert_scenes(find_dataset(tmp_path))
 
 
 def test_a_folder_without_any(tmp_path):

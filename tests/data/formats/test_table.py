@@ -71,6 +71,20 @@ def test_rows_that_do_not_hold_are_named(tmp_path):
     assert "(line 7: photos/f.jpg)" in dataset.strays[0].about
 
 
+def test_names_that_no_file_can_have(tmp_path):
+    write_table(tmp_path)
+    long = "x" * 300
+    with (tmp_path / "pairs.csv").open("a") as file:
+        file.write(f"photos/{long}.jpg,drawn/a-drawn.png,train\n")
+    save(tmp_path / "photos/e.jpg", scene("a")[0])
+    with (tmp_path / "pairs.csv").open("a") as file:
+        file.write(f"photos/e.jpg,drawn/{long}.png,train\n")
+    dataset = open_format(tmp_path)
+    assert names(dataset) == {"train": ["a", "b", "c"], "val": ["d"]}
+    assert strays(dataset, tmp_path) == [("missing-image", ["pairs.csv"]), ("unpaired", ["photos/e.jpg"])]
+    assert dataset.strays[0].about.endswith(f"(line 6: photos/{'x' * 73})")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

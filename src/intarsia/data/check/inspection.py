@@ -170,9 +170,11 @@ def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
         unnamed = next((finding for finding in meaning.findings if finding.settings), None)
         proposed = void(table, unnamed, declared=dataset.labels is not None)
         settled = {finding.settings for finding in proposed}
-        found = [
-            finding for finding in found if finding is not unnamed or finding.settings not in settled
-        ] + proposed
+        if unnamed is not None and unnamed.settings in settled:
+            found.remove(unnamed)
+        elif unnamed is not None and unnamed.id == "unknown-values":
+            labels = None  # two readings, and nothing speaks for one of them
+        found += proposed
     train = [look for look in readable if look.split == "train"]
     bands, mean, std = _statistics(train)
     sizes = [look.record.image.size for look in train if look.record.image] or [(0, 0)]

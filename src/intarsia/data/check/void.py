@@ -35,8 +35,8 @@ def void(table: Table, unnamed: Finding | None, *, declared: bool) -> list[Findi
             what = f"Value {', '.join(written)} ({name}) is probably void."
             if unnamed is not None and line in unnamed.settings:
                 what = f"Value {written[0]} is probably void: all others have class names, and it has none."
-            options = "".join(f"--ignore {value} " for value in written if not value.startswith("#"))
-            mend = f"{options}{'or ' if options else ''}{line} in the dataset file"
+            options = " ".join(f"--ignore {value}" for value in written if not value.startswith("#"))
+            mend = f"{options}{', or ' if options else ''}{line} in the dataset file"
             found[line] = Finding("void", " ".join(filter(None, (what, called, seen))), mend, settings=(line,))
     return list(found.values())
 

@@ -87,19 +87,32 @@ def _is_coco(file: Path) -> bool:
 
 
 def _find_files(root: Path) -> list[Path]:
-    """The JSON files of the first place that has any."""
+    """The JSON files of the first place that has any.
+
+    With those that are named as the file of a split which has no other: what is wrong with them is said as they are
+    read.
+    """
     splits = [root / name for name in folders_in(root) if split_of(name)]
     for folders in ([root / name for name in _ANNOTATION_FOLDERS], splits, [root]):
-        if files := [file for folder in folders for file in _coco_files(folder)]:
-            return files
+        files = [file for folder in folders for file in _json_files(folder)]
+        if found := [file for file in files if _is_coco(file)]:
+            there = {split_of_file(file, root) for file in found}
+            return found + [
+                file for file in files if _is_named_as_coco(file) and split_of_file(file, root) not in there
+            ]
     return []
 
 
-def _coco_files(folder: Path) -> list[Path]:
+def _json_files(folder: Path) -> list[Path]:
+    """Those that may be of this format by their names."""
     names = [name for name in files_in(folder, {".json"}) if not name.startswith(_OTHER_TASKS)]
     instances = [name for name in names if name.startswith("instances")]
-    files = [folder / name for name in instances or names]
-    return [file for file in files if _is_coco(file)] if len(files) <= _MOST_FILES else []
+    return [folder / name for name in instances or names] if len(instances or names) <= _MOST_FILES else []
+
+
+def _is_named_as_coco(file: Path) -> bool:
+    by_split = bool(split_of_file(file, file.parent))
+    return by_split or file.name.startswith("instances") or file.name == "_annotations.coco.json"
 
 
 def open_coco(path: Path) -> Dataset:

@@ -14,10 +14,9 @@ Files are paired by their path below the folder without the suffix. A class list
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from intarsia.data.classlists import find_class_list
+from intarsia.data.classlists import with_class_list
 from intarsia.data.pairing import list_files, mask_ending, pair_folders, without_suffix
 from intarsia.data.pairs import SPLITS, Dataset, Pair, Stray
 from intarsia.data.read import IMAGE_SUFFIXES, MASK_SUFFIXES
@@ -49,9 +48,7 @@ def open_folders(root: Path) -> Dataset:
         DataError: no layout, two at once, no pairs, or a class list that cannot be understood.
     """
     folders = find_layout(root) or _side_by_side(root)
-    dataset = open_named(root, folders, lone=_lone_splits(root, folders))
-    listed = find_class_list(root)
-    return replace(dataset, names=listed.names, known_colors=listed.colors) if listed else dataset
+    return with_class_list(open_named(root, folders, lone=_lone_splits(root, folders)), root)
 
 
 def open_named(root: Path, folders: Mapping[str, tuple[Path, Path]], lone: Sequence[Path] = ()) -> Dataset:

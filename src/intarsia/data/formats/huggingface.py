@@ -19,7 +19,7 @@ from typing import Any
 
 from intarsia.data.annotations import is_file
 from intarsia.data.cache import cache_folder
-from intarsia.data.classlists import find_class_list
+from intarsia.data.classlists import with_class_list
 from intarsia.data.formats.folders import open_named, split_of, split_of_file
 from intarsia.data.pairing import files_in, folders_in
 from intarsia.data.pairs import SPLITS, Dataset, Stray
@@ -92,9 +92,7 @@ def open_huggingface(path: Path) -> Dataset:
     }
     dataset = open_named(path, folders)
     strays = (*dataset.strays, *([Stray("unpaired", tuple(others), "files of no split")] if others else []))
-    listed = find_class_list(path)
-    names, colors = (listed.names, listed.colors) if listed else ((), {})
-    return replace(dataset, names=names, known_colors=colors, strays=strays)
+    return with_class_list(replace(dataset, strays=strays), path)
 
 
 # --- unpacking ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from intarsia.data.classlists import find_class_list
+from intarsia.data.annotations import is_file
+from intarsia.data.classlists import with_class_list
 from intarsia.data.foreign import read_rows, rows_of
 from intarsia.data.formats.folders import SPLIT_FOLDERS
 from intarsia.data.pairing import Pairing, files_in, short_names
@@ -24,6 +25,7 @@ IMAGE_COLUMNS = ("image", "img", "image_path", "img_path", "filename", "file_nam
 MASK_COLUMNS = ("mask", "mask_path", "mask_file", "annotation", "annotation_path", "label_path", "label")
 SPLIT_COLUMNS = ("split", "subset", "set")
 _START = 4096  # bytes of a file that are looked at
+_LONGEST_NAME = 80  # letters of a missing file's name that a message repeats
 
 
 def recognise(path: Path) -> bool:
@@ -49,15 +51,13 @@ def open_table(path: Path) -> Dataset:
     splits = {split: pairs for split, pairs in splits.items() if pairs}
     if not splits:
         raise DataError(f"{table}: no row names an image and a mask that exist. Paths are relative to the table.")
-    listed = find_class_list(table.parent)
-    names, colors = (listed.names, listed.colors) if listed else ((), {})
-    return Dataset(path, splits, names=names, known_colors=colors, strays=tuple(result.strays))
+    return with_class_list(Dataset(path, splits, strays=tuple(result.strays)), table.parent)
 
 
 def _tables(path: Path) -> list[Path]:
     """The tables of pairs in a folder, or `path` itself."""
-    is_file = path.suffix.lower() == ".csv" and path.is_file()
-    files = [path] if is_file else [path / name for name in files_in(path, {".csv"})]
+    is_table = path.suffix.lower() == ".csv" and path.is_file()
+    files = [path] if is_table else [path / name for name in files_in(path, {".csv"})]
     return [file for file in files if _names_pairs(file)]
 
 
@@ -95,10 +95,10 @@ def _read(table: Path, result: Pairing) -> list[tuple[str, Path, Path]]:
             raise DataError(f"{table}, line {line}: {len(cells)} cells, but {len(header)} columns.")
         image, mask = _file(table, cells[image_at]), _file(table, cells[mask_at])
         split = "train" if split_at is None else _split(cells[split_at], table, line)
-        if image.is_file():
+        if is_file(image):
             found.append((split, image, mask))
         else:
-            absent.append(f"line {line}: {cells[image_at]}")
+            absent.append(f"line {line}: {cells[image_at][:_LONGEST_NAME]}")
     if absent:
         result.stray("missing-image", [table], f"rows of a table without a picture ({listing(absent)})")
     return list(dict.fromkeys(found))
@@ -124,7 +124,7 @@ def _pairs(rows: Sequence[tuple[Path, Path]], result: Pairing) -> tuple[Pair, ..
         if len(masks) > 1:
             result.stray("ambiguous", masks, "two masks of one image")
     single = {image: masks[0] for image, masks in masks_of.items() if len(masks) == 1}
-    result.stray("unpaired", [image for image, mask in single.items() if not mask.is_file()])
-    images = [image for image, mask in single.items() if mask.is_file()]
+    result.stray("unpaired", [image for image, mask in single.items() if not is_file(mask)])
+    images = [image for image, mask in single.items() if is_file(mask)]
     named = zip(short_names(images), images, strict=True)
     return tuple(sorted((Pair(name, image, single[image]) for name, image in named), key=lambda pair: pair.name))
