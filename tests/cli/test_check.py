@@ -30,6 +30,25 @@ def test_a_sound_set(intarsia, photos):
     assert "pedestrian" in out
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such file names there")
+def test_names_do_not_command_the_terminal(intarsia, own_photos):
+    image = sorted((own_photos / "images/train").iterdir())[0]
+    image.rename(image.with_name("a\x1b[31m\r.png"))
+    (own_photos / "classes.txt").write_text("\n".join(f"[bold]\x1b[3{number}m" for number in range(30)))
+    (own_photos / "dataset.toml").unlink(missing_ok=True)
+    _, out, err = intarsia("check", own_photos)
+    assert r"a\x1b[31m\r.png" in out
+    assert r"[bold]\x1b[31m" in out
+    assert not set("\x1b\r") & set(out + err)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such file names there")
+def test_errors_do_not_command_the_terminal(intarsia, tmp_path):
+    code, _, err = intarsia("check", tmp_path / "a\x1b[31m\r")
+    assert code == 3
+    assert r"a\x1b[31m\r: does not exist" in err
+
+
 def test_json_is_one_object_with_the_promised_keys(intarsia, own_photos):
     spoil(own_photos)
     code, out, _ = intarsia("check", own_photos, "--json")

@@ -134,6 +134,41 @@ class TestMask:
         assert mask.dtype == np.uint8
         assert np.array_equal(mask, INDICES)
 
+    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+    @pytest.mark.parametrize("suffix", ["png", "tif"])
+    def test_alpha_is_the_mask_where_nothing_else_varies(self, tmp_path, suffix, mode):
+        image = Image.new(mode, INDICES.shape[::-1], (200, 10, 30, 0)[-len(mode) :])
+        image.putalpha(Image.fromarray(INDICES))
+        image.save(tmp_path / f"mask.{suffix}")
+        mask = decode_mask(tmp_path / f"mask.{suffix}").array
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, INDICES)
+
+    @pytest.mark.parametrize("colours", [1, 3])
+    @pytest.mark.parametrize("varies", ["alpha", "both", "none"])
+    def test_alpha_of_a_wide_tiff(self, tmp_path, colours, varies):
+        wide = INDICES.astype(np.uint16) * 200
+        bands = np.full((*wide.shape, colours + 1), 7, np.uint16)
+        if varies != "none":
+            bands[:, :, -1] = wide
+        if varies == "both":
+            bands[:, :, 0] = wide.max() - wide
+        tifffile.imwrite(
+            tmp_path / "mask.tif",
+            bands,
+            photometric="rgb" if colours == 3 else "minisblack",
+            planarconfig="contig",
+            extrasamples=["unassalpha"],
+        )
+        expected = wide if varies == "alpha" else bands[:, :, :-1].squeeze()
+        assert np.array_equal(decode_mask(tmp_path / "mask.tif").array, expected)
+
+    def test_alpha_is_dropped_where_colours_vary_too(self, tmp_path):
+        image = Image.fromarray(COLOURS)
+        image.putalpha(Image.fromarray(COLOURS[:, :, 0]))
+        image.save(tmp_path / "mask.png")
+        assert np.array_equal(decode_mask(tmp_path / "mask.png").array, COLOURS)
+
     @pytest.mark.parametrize("encoding", ["values", "objects"])
     @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
     def test_colours_are_refused_where_values_are_expected(self, tmp_path, mode, encoding):

@@ -140,7 +140,7 @@ def with_class_list(dataset: Dataset, folder: Path) -> Dataset:
         return dataset
     named = replace(dataset, names=listed.names, known_colors=listed.colors)
     masks = [path_of(pair.mask) for pairs in dataset.splits.values() for pair in pairs[:1]]
-    if not masks or listed.values == tuple(range(len(listed.values))) or kind_of(masks[0]) != "indices":
+    if not masks or listed.values == tuple(range(len(listed.values))):
         return named
     return replace(named, labels=listed.labels(masks[0]))
 
