@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 FLIPS = ("left-right", "top-bottom", "half a turn")
 GRID = 128  # cells of the longer side
-THUMB = 16  # side of the thumbnail
+THUMB = 12  # side of the thumbnail
 _OPENCV_BANDS = 4
 _ROUNDING = 1e-6  # of means in float32
 _FEWEST_BORDER_CELLS = 24  # fewer say nothing of where a mask lies
@@ -71,7 +71,7 @@ def small_picture(image: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def thumbnail(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[16, 16] of a small picture: what near duplicates have in common."""
+    """[12, 12] of a small picture: what near duplicates have in common."""
     return np.asarray(cv2.resize(picture, (THUMB, THUMB), interpolation=cv2.INTER_AREA) * 255, dtype=np.uint8)
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
+
+import cv2
 
 from intarsia.data.check.memory import key_of, recall, remember, understood
 from intarsia.data.check.records import Record, look_at
@@ -45,22 +47,21 @@ def look_at_all(dataset: Dataset, progress: Progress) -> list[Look]:
         dataset: what `find_dataset` returned.
         progress: called with the number of pairs done and of all.
     """
-    places = [(split, pair) for split, pairs in dataset.splits.items() for pair in pairs]
+    pairs = [pair for own in dataset.splits.values() for pair in own]
+    splits = chain.from_iterable(repeat(split, len(own)) for split, own in dataset.splits.items())
     stamps = stamps_of(dataset)
     known = recall(dataset.root, "records")
     found = [Record.from_plain(understood(known.get(stamp))) for stamp in stamps]
-    records = _in_parallel(
-        (pair for (_, pair), one in zip(places, found, strict=True) if not one), _encoding(dataset)
-    )
+    records = _in_parallel((pair for pair, one in zip(pairs, found, strict=True) if not one), _encoding(dataset))
     looks: list[Look] = []
     try:
-        for (split, pair), one in zip(places, found, strict=True):
+        for split, pair, one in zip(splits, pairs, found, strict=True):
             looks.append(Look(split, pair, one or next(records)))
-            progress(len(looks), len(places))
+            progress(len(looks), len(pairs))
     finally:
         records.close()
         if not all(found):
-            outdated = len(known) > _MOST_OUTDATED * len(places)
+            outdated = len(known) > _MOST_OUTDATED * len(pairs)
             current = set(stamps)
             older = ((stamp, line) for stamp, line in known.items() if not outdated and stamp not in current)
             newer = ((stamp, look.record.to_plain()) for stamp, look in zip(stamps, looks, strict=False))
@@ -84,14 +85,19 @@ def _encoding(dataset: Dataset) -> Encoding | None:
 
 def _in_parallel(pairs: Iterator[Pair], encoding: Encoding | None) -> Generator[Record, None, None]:
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    threads_of_opencv = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # ours are as many as there are cores
     waiting: deque[Future[Record]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for pair in pairs:
-            waiting.append(pool.submit(look_at, pair, encoding))
-            if len(waiting) > _AHEAD * threads:
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for pair in pairs:
+                waiting.append(pool.submit(look_at, pair, encoding))
+                if len(waiting) > _AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    finally:
+        cv2.setNumThreads(threads_of_opencv)
 
 
 def _stamp(pair: Pair, how: str) -> str:

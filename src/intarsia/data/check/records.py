@@ -41,7 +41,7 @@ class ImageRecord:
         dtype: of its pixels: uint8, uint16 or float32.
         moments: [2, bands] mean and mean square of each band, in the file's own units; float64.
         constant: whether all its pixels are equal.
-        thumb: [16, 16] grey, stretched; for near duplicates.
+        thumb: [12, 12] grey, stretched; for near duplicates.
     """
 
     size: tuple[int, int]
