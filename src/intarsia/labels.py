@@ -233,6 +233,11 @@ def packed(color: Color) -> int:
     return red << 16 | green << 8 | blue
 
 
+def unpacked(value: int) -> Color:
+    """The opposite of `packed`."""
+    return value >> 16, value >> 8 & 255, value & 255
+
+
 def listing_of_counts(unknown: Mapping[str, int], most: int = 5) -> str:
     """`7 (120 pixels), 9 (1 pixel)` and so on, for messages."""
     parts = [f"{value} ({count:,} pixel{'s' * (count != 1)})" for value, count in list(unknown.items())[:most]]

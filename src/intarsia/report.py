@@ -111,7 +111,7 @@ def _finding(finding: Finding, inspection: Inspection) -> Markup:
         ),
         element("p", prose(message)),
         _files([file for file in files if file not in message], finding.count),
-        element("p", element("b", "Mend: "), prose(finding.mend or KINDS[finding.id].mend), class_="mend"),
+        element("p", element("b", "Mend: "), prose(finding.mend), class_="mend"),
         _mend_to_copy(finding, inspection),
         class_=f"finding {finding.severity}",
     )

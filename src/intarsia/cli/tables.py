@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from intarsia.data.check.findings import KINDS, SEVERITIES
+from intarsia.data.check.findings import SEVERITIES
 from intarsia.data.check.inspection import Inspection
 from intarsia.terminal import visible
 
@@ -26,7 +26,7 @@ def print_inspection(inspection: Inspection) -> None:
             Text.assemble((f"{finding.severity:<8}", _COLORS[finding.severity]), (f"{finding.id}  ", "bold"))
         )
         message = visible(inspection.below_root(finding.message), keep="\n")
-        mend = visible(finding.mend or KINDS[finding.id].mend, keep="\n")
+        mend = visible(finding.mend, keep="\n")
         console.print(Text(textwrap.indent(message, "        ")))
         console.print(Text(f"        mend: {mend}", style="cyan"))
     described = inspection.to_dict()

@@ -184,8 +184,13 @@ def odd_masks(table: Table, name: Name) -> Iterator[Finding]:
     ignored = table.labels.ignore_index
     masks = len(table.looks)
     counted = (table.index >= 0) & (table.index != ignored)
-    rows = np.unique(np.stack([table.owner[counted], table.index[counted]]), axis=1)  # each class of a mask once
-    classes = np.bincount(rows[0], minlength=masks)
+    classes_of_all = len(table.labels)
+    each, position = np.unique(table.owner[counted] * classes_of_all + table.index[counted], return_inverse=True)
+    owner, sums = (
+        each // classes_of_all,
+        np.bincount(position, weights=table.pixels[counted]),
+    )  # each class of a mask
+    classes = np.bincount(owner, minlength=masks)
     unread = np.bincount(table.owner[table.index < 0], minlength=masks) > 0
     empty = np.flatnonzero((classes == 1) & ~unread).tolist()
     if empty:
@@ -199,13 +204,10 @@ def odd_masks(table: Table, name: Name) -> Iterator[Finding]:
             name,
             leave_out=True,
         )
-    sums = np.zeros((masks, len(table.labels)), dtype=np.int64) if masks * len(table.labels) < 1 << 26 else None
-    if sums is not None:
-        np.add.at(sums, (table.owner[counted], table.index[counted]), table.pixels[counted])
-        small = np.flatnonzero(((sums > 0) & (sums < _SMALL)).any(axis=1)).tolist()
-        if small:
-            what = f"hold a class with less than {_SMALL} pixels"
-            yield _masks("small-objects", what, [table.looks[mask] for mask in small], name)
+    small = np.unique(owner[sums < _SMALL]).tolist()
+    if small:
+        what = f"hold a class with less than {_SMALL} pixels"
+        yield _masks("small-objects", what, [table.looks[mask] for mask in small], name)
     speckled = [
         look
         for look in table.looks

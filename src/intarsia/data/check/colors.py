@@ -14,7 +14,7 @@ from intarsia.data.check.values import of_values
 from intarsia.data.pairs import Dataset
 from intarsia.data.palettes import find_palette
 from intarsia.errors import listing
-from intarsia.labels import IGNORE, Color, Labels, packed
+from intarsia.labels import IGNORE, Labels, packed, unpacked
 
 _MOST_CLASSES = 256
 _BLACK = (0, 0, 0)
@@ -26,7 +26,7 @@ _MOST_STRAYS = 64  # colours that are no class's and are named one by one
 
 def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
     """Concludes from the colours of masks."""
-    ignored = [color_of(value) for value in dataset.ignore]
+    ignored = [unpacked(value) for value in dataset.ignore]
     tally = tally.without(dataset.ignore)
     if dataset.known_colors:
         known = Labels.of_colors(list(dataset.known_colors.values()), ignored, list(dataset.known_colors))
@@ -35,7 +35,7 @@ def of_colors(dataset: Dataset, tally: Tally) -> Meaning:
         kept = tally.peaks(_points(tally.values.tolist()), _SPACING)
     else:
         kept = np.flatnonzero(~tally.stray).tolist()
-    own = [color_of(value) for value in tally.values[kept].tolist()]
+    own = [unpacked(value) for value in tally.values[kept].tolist()]
     if not 2 <= len(own) <= _MOST_CLASSES:
         return too_noisy(tally, 1.0, "colours")
     palette = find_palette(own)
@@ -73,7 +73,7 @@ def _with_noise(labels: Labels, tally: Tally, words: str) -> Meaning:
 
 def _points(values: Iterable[int]) -> NDArray[np.float64]:
     """[N, 3] red, green, blue."""
-    return np.array([color_of(value) for value in values], dtype=np.float64)
+    return np.array([unpacked(value) for value in values], dtype=np.float64)
 
 
 def colors_tell(records: Sequence[MaskRecord]) -> bool:
@@ -107,7 +107,7 @@ def of_palette(dataset: Dataset, records: Sequence[MaskRecord], tally: Tally) ->
 
 def _shown_in(meaning: Meaning, labels: Labels, shown: dict[int, int]) -> Meaning:
     """Takes the classes' colours from the palette, where it is one of different colours and no grey ramp."""
-    own = [color_of(shown.get(values[0], 0)) for values in labels.values]
+    own = [unpacked(shown.get(values[0], 0)) for values in labels.values]
     if len(set(own)) < len(own) or all(len(set(color)) == 1 for color in own):
         return meaning
     palette = find_palette(own)
@@ -124,8 +124,3 @@ def _palette(records: Sequence[MaskRecord]) -> dict[int, int]:
         for value, color in zip(record.values.tolist(), record.colors.tolist(), strict=True):
             found.setdefault(value, color)
     return found
-
-
-def color_of(value: int) -> Color:
-    """(red, green, blue) of a stored colour 0xRRGGBB."""
-    return value >> 16, value >> 8 & 255, value & 255

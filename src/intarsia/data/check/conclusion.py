@@ -68,7 +68,8 @@ def _written_otherwise(records: Sequence[MaskRecord]) -> frozenset[int]:
     single = set(range(len(records))) - in_bands - in_colors
     if in_colors:
         shown = set(np.concatenate([records[index].colors for index in in_colors]).tolist())
-        foreign = {index for index in single if not shown.issuperset(records[index].colors.tolist())}
+        exact = {index for index in single if not records[index].lossy}  # JPEG has greys of its own
+        foreign = {index for index in exact if not shown.issuperset(records[index].colors.tolist())}
         groups = [in_bands, in_colors | (single - foreign), foreign]
     else:
         held = {index: set(records[index].values.tolist()) for index in single}

@@ -200,7 +200,7 @@ class Finding:
     Attributes:
         id: its name in `KINDS`.
         message: what is the matter, with numbers.
-        mend: what to do, with values filled in.
+        mend: what to do, with values filled in where there are any; left out, what `KINDS` says.
         count: how many files, pairs or classes.
         files: the first of them.
         pairs: the pairs concerned, as SPLIT/NAME; for two at once (duplicates) one after the other.
@@ -217,6 +217,9 @@ class Finding:
     exclude: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mend", self.mend or KINDS[self.id].mend)
+
     @property
     def severity(self) -> Severity:
         """How grave it is."""
@@ -230,7 +233,7 @@ class Finding:
             "count": self.count,
             "files": list(self.files),
             "message": self.message,
-            "mend": self.mend or KINDS[self.id].mend,
+            "mend": self.mend,
             "pairs": list(self.pairs),
         }
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intarsia.data.check import classes, files, placement, similar
 from intarsia.data.check.conclusion import conclude
-from intarsia.data.check.findings import KINDS, SEVERITIES, Finding, Severity
+from intarsia.data.check.findings import SEVERITIES, Finding, Severity
 from intarsia.data.check.looks import Look, Progress, look_at_all, stamps_of
 from intarsia.data.check.meaning import Meaning
 from intarsia.data.check.memory import key_of, recall, remember, understood
@@ -83,9 +83,7 @@ class Inspection:
         """
         errors = self.of_severity("error")
         if errors or self.labels is None:
-            texts = [
-                f"{error.message}\n  mend: {error.mend or KINDS[error.id].mend}" for error in errors[:_MOST_ERRORS]
-            ]
+            texts = [f"{error.message}\n  mend: {error.mend}" for error in errors[:_MOST_ERRORS]]
             raise DataError(f"{self.dataset.root}: " + "\n".join(texts))
         return self.labels
 
