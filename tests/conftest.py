@@ -67,3 +67,31 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+class HubCache:
+    """The hub client's own cache, filled as the client would fill it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def publish(self, repository: str, files: dict[str, bytes], commit: str = "0123456789" * 4) -> str:
+        """Puts files where the client looks for those of a repository; its newest commit is this one."""
+        place = self.folder / f"models--{repository.replace('/', '--')}"
+        (place / "refs").mkdir(parents=True, exist_ok=True)
+        (place / "refs" / "main").write_text(commit)
+        for name, content in files.items():
+            (place / "snapshots" / commit).mkdir(parents=True, exist_ok=True)
+            (place / "snapshots" / commit / name).write_bytes(content)
+        return commit
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubCache:
+    """An empty cache of the hub's client, and of torch's."""
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return HubCache(tmp_path / "hub")

@@ -14,7 +14,7 @@ from intarsia.settings import DataSettings, ModelSettings
 
 def small_model(labels: Labels | None = None, bands: int = 3, **model: Any) -> tuple[Segmenter, ModelCard]:
     """A segmenter in eval mode with its card; the same weights every time."""
-    settings = ModelSettings(**{"width": 4, "depth": 2, "stem": 1, "up": "bilinear", **model})
+    settings = ModelSettings(**{"name": "unet", "width": 4, "depth": 2, "stem": 1, "up": "bilinear", **model})
     card = ModelCard(settings, labels or Labels.of_values([0, 1, 2]), bands, DataSettings())
     torch.manual_seed(0)
     segmenter = build_segmenter(card, (127.0,) * bands, (60.0,) * bands)

@@ -18,6 +18,7 @@ FLOORS = {
     "_version": 0,
     "errors": 0,
     "catalogue": 1,
+    "extras": 1,
     "files": 1,
     "labels": 1,
     "names": 1,
@@ -27,6 +28,7 @@ FLOORS = {
     "weights": 1,
     "archives": 2,
     "downloading": 2,
+    "hub": 2,
     "charts": 2,
     "settings": 2,
     "data": 3,
@@ -84,7 +86,16 @@ FLOORS = {
     "losses": 3,
     "metrics": 3,
     "networks": 3,
+    "networks.anygrid": 3,
+    "networks.compact": 3,
+    "networks.contract": 3,
+    "networks.heads": 3,
+    "networks.licences": 3,
     "networks.segmenter": 3,
+    "networks.smp": 3,
+    "networks.torchvision": 3,
+    "networks.transfer": 3,
+    "networks.transformers": 3,
     "networks.unet": 3,
     "optim": 3,
     "synthetic": 3,
@@ -99,10 +110,13 @@ FLOORS = {
     "mending": 4,
     "modelfile": 4,
     "gallery": 5,
+    "finetuning": 5,
     "inference": 5,
+    "overview": 5,
     "runs": 5,
     "evaluation": 6,
     "prediction": 6,
+    "preparation": 6,
     "report": 6,
     "checking": 7,
     "training": 7,
@@ -175,7 +189,7 @@ def test_there_is_no_circle() -> None:
 
 
 def test_the_imports_are_really_seen() -> None:
-    assert {"data.index", "data.check.inspection", "errors", "draw"} <= IMPORTS["training"]
+    assert {"data.dataset", "data.check.inspection", "errors", "draw"} <= IMPORTS["training"]
     assert "evaluation" in IMPORTS["cli.commands"]
     assert "metrics" in IMPORTS["cli.tables"]
 

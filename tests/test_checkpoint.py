@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from intarsia.checkpoint import State, load_checkpoint, save_checkpoint
+from intarsia.checkpoint import State, read_checkpoint, restore, save_checkpoint
 from intarsia.errors import MachineError, ModelFileError, SettingsError
 from intarsia.metrics import Scores
 from intarsia.optim import make_optimizer, update_average
@@ -26,6 +26,11 @@ def fresh_state() -> State:
         optimizer=make_optimizer(segmenter, OptimSettings()),
         scaler=torch.amp.GradScaler("cpu", init_scale=2.0**9, growth_interval=1),
     )
+
+
+def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
+    """As a training does it that is continued."""
+    restore(state, read_checkpoint(path, settings), path)
 
 
 def take_step(state: State) -> None:

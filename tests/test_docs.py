@@ -1,5 +1,6 @@
 """The documentation is run: README's commands, every Python block, every TOML block, the settings page."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -8,7 +9,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch as smp
 from PIL import Image
+from safetensors.torch import save
 
 from intarsia.cli import main
 from intarsia.data.check.findings import KINDS
@@ -18,6 +21,8 @@ from intarsia.losses import LOSSES
 from intarsia.networks import NETWORKS
 from intarsia.prediction import OUTPUTS
 from intarsia.synthetic.scenes import write_scenes
+from tests.conftest import HubCache
+from tests.networks.checkpoints import transformers_checkpoint
 
 ROOT = Path(__file__).parent.parent
 SHORT = {"10m": "6s"}  # the one liberty taken with the texts: budgets
@@ -43,9 +48,19 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_readme_commands(at_home, capsys):
+def publish(hub_cache: HubCache, encoder: str) -> None:
+    """Random weights, in the cache of the hub's client, where those of ImageNet would be."""
+    where = smp.encoders.encoders[encoder]["pretrained_settings"]["imagenet"]
+    described = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    tensors = smp.encoders.get_encoder(encoder, weights=None).state_dict()
+    files = {"model.safetensors": save(tensors), "config.json": json.dumps(described).encode()}
+    hub_cache.publish(where["repo_id"], files, where["revision"])
+
+
+def test_readme_commands(at_home, hub_cache, capsys):
+    publish(hub_cache, "resnet34")
     commands = [line for block in blocks("README.md", "console") for line in block.splitlines()]
-    assert len(commands) == 4
+    assert len(commands) == 6
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "intarsia"
@@ -65,6 +80,17 @@ def test_readme_python(at_home):
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:albumentations", "ignore::DeprecationWarning")
 def test_quickstart(at_home):
     run_python(blocks("docs/quickstart.md", "python"))
+
+
+def test_networks(at_home):
+    run_python(blocks("docs/networks.md", "python"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:albumentations", "ignore::DeprecationWarning")
+def test_from_tutorial(at_home, hub_cache):
+    publish(hub_cache, "resnet18")
+    transformers_checkpoint(at_home / "mit-b0", "segformer")
+    run_python(blocks("docs/from-tutorial.md", "python"))
 
 
 def test_extend():

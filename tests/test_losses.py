@@ -17,6 +17,8 @@ from intarsia.losses import (
     dice,
     focal,
     make_loss,
+    of_all_heads,
+    presence,
     tversky,
 )
 from intarsia.settings import LossSettings
@@ -223,3 +225,26 @@ def test_three_hundred_classes_with_the_wide_ignore_index(name: str) -> None:
     assert loss(logits, target).item() == pytest.approx(loss(logits[:, :, 1:], target[:, 1:]).item(), rel=1e-6)
     assert not logits.grad[:, :, 0].count_nonzero()
     assert logits.grad[:, :, 1:].count_nonzero()
+
+
+def test_presence_is_the_mean_binary_cross_entropy_by_hand() -> None:
+    logits = torch.tensor([[0.3, -1.2, 2.0]])
+    target = torch.tensor([[[0, 0, 255], [2, 2, 255]]])
+    p = 1 / (1 + np.exp(-logits.double().numpy()[0]))
+    expected = -(np.log(p[0]) + np.log(1 - p[1]) + np.log(p[2])) / 3
+    assert presence(logits, target).item() == pytest.approx(expected)
+
+
+def test_presence_of_a_picture_that_is_all_ignored_says_that_nothing_is_there() -> None:
+    loss = presence(torch.zeros(1, 4), torch.full((1, 3, 3), 65535), ignore_index=65535)
+    assert loss.item() == pytest.approx(np.log(2))
+
+
+def test_auxiliary_heads_count_with_their_weight() -> None:
+    logits, target = batch()
+    loss = named("ce")
+    labels = torch.randn(2, 4)
+    heads = [(logits, target), (logits * 2, target), (labels, target)]
+    expected = loss(logits, target) + 0.4 * loss(logits * 2, target) + 0.4 * presence(labels, target)
+    torch.testing.assert_close(of_all_heads(loss, heads, 0.4, 255), expected)
+    assert of_all_heads(loss, heads[:1], 0.4, 255).equal(loss(logits, target))

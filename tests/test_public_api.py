@@ -105,6 +105,7 @@ def test_what_only_reads_does_not_import_torch(name: str) -> None:
         (intarsia.open_dataset, ["path"]),
         (intarsia.fetch, ["source", "folder"]),
         (intarsia.convert, ["src", "dst"]),
+        (intarsia.models, ["word", "size", "bands", "classes"]),
     ],
 )
 def test_the_positional_arguments_are_those_of_the_readme(function: Callable, first: list[str]) -> None:

@@ -90,7 +90,7 @@ def test_ignored_values_alone_or_as_a_list(text, expected):
         ({"optim": {"lrr": 1}}, r"'optim\.lrr' is unknown\. Did you mean 'optim\.lr'\?"),
         ({"trian": {"steps": 1}}, r"'trian' is unknown\. Did you mean 'train'\?"),
         ({"train": {"lr": 1}}, r"'train\.lr' is unknown\. Did you mean 'optim\.lr'\?"),
-        ({"loss": {"zzz": 1}}, r"'loss\.zzz' is unknown\. Known: loss\.class_weights, "),
+        ({"loss": {"zzz": 1}}, r"'loss\.zzz' is unknown\. Known: loss\.auxiliary_weight, loss\.class_weights, "),
         ({"lr": 0.1}, r"'lr': write it as section\.key, for example optim\.lr"),
         ({"optim": {"lr": 2}}, r"optim\.lr = 2: .*less than or equal to 1 \(highest learning rate\)"),
         ({"data": {"val_share": 0}}, r"data\.val_share = 0: .*greater than 0"),
@@ -135,7 +135,7 @@ def test_settings_are_frozen():
 
 def test_differences():
     old, new = make_settings({"optim": {"lr": 0.1}}), make_settings({"train": {"size": 64}})
-    assert differences(old, new) == {"optim.lr": (0.1, 1e-3), "train.size": (None, (64, 64))}
+    assert differences(old, new) == {"optim.lr": (0.1, None), "train.size": (None, (64, 64))}
     assert differences(old, old) == {}
 
 
@@ -174,7 +174,9 @@ def test_toml_round_trip(tmp_path, layer):
 def test_toml_explains_each_setting(tmp_path):
     write_toml(Settings(), tmp_path / "settings.toml")
     lines = (tmp_path / "settings.toml").read_text().splitlines()
-    assert any(line.startswith("lr = 0.001") and line.endswith("# highest learning rate") for line in lines)
+    assert any(
+        line.startswith("weight_decay = 0.01") and line.endswith("# of matrices and kernels only") for line in lines
+    )
     assert any(line.startswith("# budget =") for line in lines)
 
 

@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from intarsia.inference import Predictor, load
     from intarsia.labels import Labels
     from intarsia.metrics import Scores
+    from intarsia.networks.compact import Compact
     from intarsia.networks.segmenter import Segmenter
     from intarsia.networks.unet import UNet
+    from intarsia.overview import Model, models
     from intarsia.prediction import Prediction, predict
     from intarsia.settings import Settings, make_settings
     from intarsia.training import Training, train
 
 __all__ = [
+    "Compact",
     "Conversion",
     "DataError",
     "Dataset",
@@ -44,6 +47,7 @@ __all__ = [
     "IntarsiaError",
     "Labels",
     "MachineError",
+    "Model",
     "ModelFileError",
     "Pair",
     "Prediction",
@@ -64,6 +68,7 @@ __all__ = [
     "from_torchvision",
     "load",
     "make_settings",
+    "models",
     "open_dataset",
     "predict",
     "read_image",
@@ -72,11 +77,13 @@ __all__ = [
 ]
 
 _HOME = {
+    "Compact": "networks.compact",
     "Conversion": "conversion",
     "Dataset": "data.pairs",
     "Finding": "data.check.findings",
     "Inspection": "data.check.inspection",
     "Labels": "labels",
+    "Model": "overview",
     "Pair": "data.pairs",
     "Prediction": "prediction",
     "Predictor": "inference",
@@ -94,6 +101,7 @@ _HOME = {
     "from_torchvision": "data.adapters",
     "load": "inference",
     "make_settings": "settings",
+    "models": "overview",
     "open_dataset": "data.index",
     "predict": "prediction",
     "read_image": "data.read",

@@ -1,5 +1,6 @@
 """The state of a training, and the file that it is continued from."""
 
+import json
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,7 @@ class State:
     average: Segmenter
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    network: dict[str, Any] = field(default_factory=dict)  # {"config", "weights"} of the model card
     data: str = ""  # fingerprint of the classes and pairs
     step: int = 0
     elapsed: float = 0.0  # seconds of training in all
@@ -55,6 +57,7 @@ def save_checkpoint(path: Path, settings: Settings, state: State) -> None:
             "optimizer": state.optimizer.state_dict(),
             "scaler": state.scaler.state_dict(),
             "random": torch.get_rng_state(),
+            "network": json.dumps(state.network),
             "data": state.data,
             "step": state.step,
             "elapsed": state.elapsed,
@@ -67,16 +70,17 @@ def save_checkpoint(path: Path, settings: Settings, state: State) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
-    """Sets `state`, freshly made, to what the checkpoint holds.
+def read_checkpoint(path: Path, settings: Settings) -> dict[str, Any]:
+    """What the checkpoint holds, for `restore`; its entry `network` says how to build the network.
 
     Raises:
         ModelFileError: the checkpoint is damaged.
         SettingsError: the settings differ in something that changes the result.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         trained_with = Settings.model_validate_json(saved["settings"])
+        saved["network"] = json.loads(saved["network"])
     except Exception as error:  # whatever unpickling raises on damaged bytes
         raise ModelFileError(f"{path}: is damaged and cannot be continued from: {type(error).__name__}.") from None
     changed = {
@@ -85,6 +89,16 @@ def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
     if changed:
         lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
         raise SettingsError(f"{path.parent}: was trained with other settings:\n{lines}\nGive the same ones.")
+    return saved
+
+
+def restore(state: State, saved: dict[str, Any], path: Path) -> None:
+    """Sets `state`, freshly made, to what `read_checkpoint` gave.
+
+    Raises:
+        ModelFileError: the checkpoint is of another network.
+        SettingsError: the data differ from those of the training so far.
+    """
     if saved.get("data") != state.data:
         raise SettingsError(
             f"{path.parent}: was trained on other data: the classes or the files differ. Restore them, or "

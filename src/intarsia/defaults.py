@@ -12,30 +12,45 @@ import torch
 
 from intarsia.data.check.inspection import Inspection
 from intarsia.data.dataset import memory_bytes
-from intarsia.errors import SettingsError
-from intarsia.networks import find_network
+from intarsia.networks import CUSTOM, find_network
 from intarsia.settings import Precision, Settings
 
 _SIZE_STEP = 32
 _LARGEST_SIZE = {"cpu": 512, "accelerator": 768}
-_SMALL_MODEL = {"width": 32, "depth": 4, "up": "transposed"}
-_LARGE_MODEL = {"width": 64, "depth": 4, "stem": 1, "up": "bilinear"}
+_ON_CPU, _ELSEWHERE = "compact", "unet"  # the network where none is named
+_SHAPES: dict[tuple[str, bool], dict[str, Any]] = {  # of our own networks, by name and whether it is on a CPU
+    ("compact", True): {"width": 32},
+    ("compact", False): {"width": 64},
+    ("unet", True): {"width": 32, "depth": 4, "up": "transposed"},
+    ("unet", False): {"width": 64, "depth": 4, "up": "bilinear"},
+}
+_LR = 1e-3  # from random weights
+_FINE_TUNING = {"lr": 5e-4, "encoder_rate": 0.2}  # from pretrained ones
+_FINE_TUNING_TRANSFORMERS = {
+    "lr": 6e-4,
+    "encoder_rate": 0.1,
+}  # SegFormer's own: 6e-5, and 10 times that in the head
 _SMALLEST_WORKING_SIDE = 80  # pixels that a small network sees of a picture's shorter side
 _BATCH = 4
 _MOST_WORKERS = 8
 _DEFAULT_BUDGET = 600.0  # seconds
 
 
-def resolve(settings: Settings, seen: Inspection, device: torch.device) -> Settings:
+def resolve(settings: Settings, seen: Inspection, device: torch.device, own: bool = False) -> Settings:
     """Fills every setting that is None.
 
+    Args:
+        settings: as given.
+        seen: what the files hold.
+        device: where to train.
+        own: whether the network is a module of the user's own.
+
     Raises:
-        SettingsError: the training size cannot work with the network.
+        SettingsError: there is no such network.
     """
     on_cpu = device.type == "cpu"
     size = settings.train.size or _training_size(seen.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"])
-    small = {**_SMALL_MODEL, "stem": _small_stem(seen.size)}
-    model = {**(small if on_cpu else _LARGE_MODEL), **_given(settings.model)}
+    model = _model(settings, seen, on_cpu, own)
     train = {
         "batch": _BATCH,
         "precision": best_precision(device),
@@ -55,35 +70,52 @@ def resolve(settings: Settings, seen: Inspection, device: torch.device) -> Setti
         **_given(settings.data),
     }
     loss = {"resolution": "network" if on_cpu else "image", **_given(settings.loss)}
-    filled = {"data": data, "model": model, "loss": loss, "train": train}
+    optim = {**_rates(model), **_given(settings.optim)}
+    filled = {"data": data, "model": model, "loss": loss, "optim": optim, "train": train}
     return Settings.model_validate(settings.model_dump() | filled)
+
+
+def _model(settings: Settings, seen: Inspection, on_cpu: bool, own: bool) -> dict[str, Any]:
+    """The section `model`, with the shape of our own networks and where the weights come from."""
+    if own:
+        return {**_given(settings.model), "name": CUSTOM, "pretrained": False}
+    name = settings.model.name or (_ON_CPU if on_cpu else _ELSEWHERE)
+    network = find_network(name)
+    shape = shape_of(name, seen.size, on_cpu)
+    published = network.pretrained is not None
+    begin: dict[str, Any] = {"pretrained": published, "auxiliary": network.auxiliary(name), "revision": None}
+    given = _given(settings.model)
+    if "revision" not in given:
+        begin["revision"] = network.revision(settings.model.model_copy(update={"name": name}))
+    return {**shape, **begin, **given, "name": name}
+
+
+def shape_of(name: str, size: tuple[int, int], on_cpu: bool) -> dict[str, Any]:
+    """The shape of one of our own networks for pictures of this height and width; nothing for all others."""
+    shape = dict(_SHAPES.get((name, on_cpu), {}))
+    if "stem" in find_network(name).settings:
+        shape["stem"] = _small_stem(size) if on_cpu or name == _ON_CPU else 1
+    return shape
+
+
+def _rates(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Learning rates, by whether the weights are pretrained and what kind of network they are for."""
+    if not model["pretrained"]:
+        return {"lr": _LR, "encoder_rate": 1.0}
+    return dict(_FINE_TUNING_TRANSFORMERS if _is_transformer(str(model["name"])) else _FINE_TUNING)
+
+
+def _is_transformer(name: str) -> bool:
+    return name.startswith("hf:") or any(word in name for word in ("/mit_", "vit", "swin", "deit", "beit"))
 
 
 def best_precision(device: torch.device) -> Precision:
     """bf16 where the hardware multiplies in it, else fp32."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+    if device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
         return "bf16"
     return "fp32"
-
-
-def check_batch(settings: Settings) -> None:
-    """Refuses a bottleneck of a single value, whose variance BatchNorm cannot take.
-
-    Raises:
-        SettingsError: it would be one.
-    """
-    assert settings.train.size is not None
-    assert settings.train.batch is not None
-    assert settings.model.stem is not None
-    stride = find_network(settings.model.name).stride(settings.model) * settings.model.stem
-    height, width = (-(-side // stride) for side in settings.train.size)
-    if settings.model.norm == "batch" and settings.train.batch * height * width == 1:
-        raise SettingsError(
-            f"train.batch = 1 with train.size = {settings.train.size} leaves BatchNorm a single value at the "
-            "bottleneck. Use a larger size or batch, or model.norm=group."
-        )
 
 
 def _training_size(median: tuple[int, int], largest: int) -> tuple[int, int]:

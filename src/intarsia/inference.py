@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from intarsia.data.dataset import to_tensor
 from intarsia.errors import DataError, MachineError
 from intarsia.labels import Labels
 from intarsia.modelfile import ModelCard, load_model
+from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter
 
 
@@ -84,18 +85,21 @@ class Predictor:
         return image
 
 
-def load(path: str | Path, device: str | None = None) -> Predictor:
+def load(path: str | Path, device: str | None = None, *, network: nn.Module | None = None) -> Predictor:
     """Loads a model file or a run folder for prediction.
 
     Args:
         path: a run folder (its best model) or a model file.
         device: cpu, cuda, cuda:1, mps; None for the fastest there is.
+        network: for a model that `train` made of a module of your own: a module of the same shape.
 
     Raises:
-        ModelFileError: no model of ours there.
-        MachineError: no such device.
+        ModelFileError: no model of ours there, or of another network.
+        MachineError: no such device, or the library of its network is not installed.
     """
-    segmenter, card = load_model(path)
+    segmenter, card = load_model(path, network)
+    if network is None:
+        drop_auxiliary(segmenter.network)
     return Predictor(segmenter.to(find_device(device)).to(memory_format=torch.channels_last), card)
 
 

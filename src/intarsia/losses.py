@@ -4,7 +4,7 @@ All of them leave out pixels whose target is `ignore_index`, weigh classes by `w
 whatever autocast says, and are 0 with a gradient of 0 (not NaN) where every pixel is ignored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -74,6 +74,42 @@ def tversky(
     hit, predicted, present = _overlap(_log_softmax(logits), target, ignore_index)
     index = (hit + smooth) / (hit + alpha * (predicted - hit) + (1 - alpha) * (present - hit) + smooth)
     return _mean_over_present(1 - index, present, weight)
+
+
+def presence(logits: Tensor, target: Tensor, ignore_index: int = IGNORE) -> Tensor:
+    """Which classes occur in a picture at all: binary cross-entropy, mean over pictures and classes.
+
+    For an auxiliary head that judges whole pictures: Zhang et al., "Context Encoding for Semantic
+    Segmentation" (2018).
+
+    Args:
+        logits: [B, C].
+        target: [B, H, W] class indices.
+        ignore_index: what counts for nothing.
+    """
+    classes = logits.shape[1]
+    counted = torch.where(target == ignore_index, classes, target).flatten(1)
+    occurs = torch.zeros(len(logits), classes + 1, device=logits.device).scatter_(1, counted, 1.0)[:, :classes]
+    return F.binary_cross_entropy_with_logits(logits.float(), occurs)
+
+
+def of_all_heads(
+    loss: Loss, heads: Sequence[tuple[Tensor, Tensor]], auxiliary_weight: float, ignore_index: int
+) -> Tensor:
+    """The loss of the main head, and of the auxiliary ones with their weight.
+
+    Args:
+        loss: of logits [B, C, h, w] and target [B, h, w].
+        heads: as `Segmenter.heads` gives them; one with logits [B, C] has `presence` as its loss.
+        auxiliary_weight: of each head but the first.
+        ignore_index: what counts for nothing.
+    """
+    (logits, target), *auxiliary = heads
+    total = loss(logits, target)
+    for logits, target in auxiliary:
+        part = loss(logits, target) if logits.ndim == 4 else presence(logits, target, ignore_index)
+        total = total + auxiliary_weight * part
+    return total
 
 
 LOSSES: dict[str, Callable[[LossSettings], Callable[..., Tensor]]] = {

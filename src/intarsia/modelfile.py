@@ -7,7 +7,7 @@ the scores at the time of saving, and a SHA-256 over all of it and the weights. 
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from intarsia._version import __version__
-from intarsia.errors import IntarsiaError, ModelFileError, listing
+from intarsia.errors import IntarsiaError, MachineError, ModelFileError, listing
 from intarsia.files import write_whole
 from intarsia.labels import Labels
-from intarsia.networks import find_network
+from intarsia.networks import CUSTOM, custom, find_network
+from intarsia.networks.contract import Blueprint
 from intarsia.networks.segmenter import Segmenter
 from intarsia.settings import DataSettings, ModelSettings
 
@@ -41,6 +42,8 @@ class ModelCard:
         labels: classes, colours, and the stored mask values that mean them.
         bands: bands of the images.
         data: how the training data were read and split, so that scoring uses the same.
+        config: how the source library describes the network; empty for our own.
+        weights: where the training began: {"source", "licence"}; empty for random weights.
         training: free notes: steps, seconds, scores.
     """
 
@@ -48,19 +51,29 @@ class ModelCard:
     labels: Labels
     bands: int
     data: DataSettings
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def blueprint(self) -> Blueprint:
+        """What decides the network's shape."""
+        bands = self.bands * (self.model.stem or 1) ** 2
+        return Blueprint(self.model, bands, len(self.labels), self.config)
 
-def build_segmenter(card: ModelCard, mean: tuple[float, ...], std: tuple[float, ...]) -> Segmenter:
-    """A segmenter with fresh weights.
+
+def build_segmenter(
+    card: ModelCard, mean: Sequence[float], std: Sequence[float], network: nn.Module | None = None
+) -> Segmenter:
+    """A segmenter with fresh weights, or around a network of the user's own.
 
     Raises:
-        SettingsError: there is no such network.
+        SettingsError: there is no such network, or its library cannot build it.
+        MachineError: its library is not installed.
     """
-    assert card.model.stem is not None
-    entry = find_network(card.model.name)
-    network = entry.build(card.model, card.bands * card.model.stem**2, len(card.labels))
-    return Segmenter(network, entry.stride(card.model), mean, std, card.model.stem)
+    entry = custom(network) if network is not None else find_network(str(card.model.name))
+    built = entry.build(card.blueprint)
+    return Segmenter(built, entry.stride(built), mean, std, card.model.stem or 1)
 
 
 def save_model(segmenter: Segmenter, card: ModelCard, path: Path) -> None:
@@ -77,17 +90,25 @@ def save_model(segmenter: Segmenter, card: ModelCard, path: Path) -> None:
         "labels": card.labels.to_dict(),
         "bands": card.bands,
         "data": card.data.model_dump(mode="json"),
+        "config": dict(card.config),
+        "weights": dict(card.weights),
         "training": dict(card.training),
     }
     header["sha256"] = _digest(header, weights)
     write_whole(path, save(weights, metadata={"intarsia": json.dumps(header)}))
 
 
-def load_model(path: str | Path) -> tuple[Segmenter, ModelCard]:
+def load_model(path: str | Path, network: nn.Module | None = None) -> tuple[Segmenter, ModelCard]:
     """Reads a model file, or the best model of a run folder. The segmenter is in eval mode, on the CPU.
 
+    Args:
+        path: a model file or a run folder.
+        network: for a model whose network is the user's own: a module of the same shape, which takes the weights.
+
     Raises:
-        ModelFileError: missing, empty, truncated, a pickle, damaged, or not a model file of ours.
+        ModelFileError: missing, empty, truncated, a pickle, damaged, or not a model file of ours; or its network is
+            the user's own and `network` is left out, or the other way round.
+        MachineError: the library of its network is not installed.
     """
     path = find_model_file(Path(path))
     try:
@@ -105,9 +126,14 @@ def load_model(path: str | Path) -> tuple[Segmenter, ModelCard]:
             labels=Labels.from_dict(header["labels"]),
             bands=int(header["bands"]),
             data=DataSettings.model_validate(header["data"]),
+            config=header.get("config", {}),
+            weights=header.get("weights", {}),
             training=header["training"],
         )
-        segmenter = build_segmenter(card, (0.0,) * card.bands, (1.0,) * card.bands)
+        _refuse_other_network(card, network, path)
+        segmenter = build_segmenter(card, (0.0,) * card.bands, (1.0,) * card.bands, network)
+    except (MachineError, ModelFileError):
+        raise
     except (KeyError, TypeError, ValueError, ValidationError, IntarsiaError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(
@@ -165,6 +191,16 @@ def _read_header(content: bytes, path: Path) -> dict[str, Any]:
     return entry
 
 
+def _refuse_other_network(card: ModelCard, network: nn.Module | None, path: Path) -> None:
+    if card.model.name == CUSTOM and network is None:
+        raise ModelFileError(
+            f"{path}: its network is your own module, which the file does not hold. Give it in Python: "
+            "intarsia.load(path, network=module)."
+        )
+    if card.model.name != CUSTOM and network is not None:
+        raise ModelFileError(f"{path}: its network is {card.model.name}, not one of your own. Leave network out.")
+
+
 def _load_weights(segmenter: Segmenter, weights: dict[str, Tensor], path: Path) -> None:
     own = segmenter.state_dict()
     wrong = {
@@ -173,7 +209,7 @@ def _load_weights(segmenter: Segmenter, weights: dict[str, Tensor], path: Path) 
         "of another shape": [name for name in own if name in weights and own[name].shape != weights[name].shape],
     }
     if any(wrong.values()):
-        parts = [f"{len(names)} {kind} ({listing(names)})" for kind, names in wrong.items() if names]
+        parts = [f"{len(names)} {kind} ({listing(names, 10)})" for kind, names in wrong.items() if names]
         raise ModelFileError(f"{path}: its weights belong to another network: {', '.join(parts)}.")
     segmenter.load_state_dict(weights)
 

@@ -104,7 +104,22 @@ class AugmentSettings(Section):
 class ModelSettings(Section):
     """Which network, and its shape."""
 
-    name: str = Field("unet", description="one of `intarsia.networks.NETWORKS`")
+    name: str | None = Field(
+        None,
+        description="compact, unet, smp:ARCHITECTURE/ENCODER, torchvision:NAME, hf:HUB-ID-OR-FOLDER; "
+        "`intarsia models` lists them",
+    )
+    pretrained: bool | str | None = Field(
+        None,
+        description="true: begin with the weights published for the network; false: with random ones; or a file or "
+        "folder with weights, also a run of your own (None: true where there are any)",
+    )
+    revision: str | None = Field(
+        None, description="commit of the hub's repository that config and weights are taken from (None: the newest)"
+    )
+    auxiliary: bool | None = Field(
+        None, description="train with an auxiliary head too; torchvision's and smp's networks can have one"
+    )
     width: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="channels of the first stage; each stage below has twice as many"
     )
@@ -122,12 +137,15 @@ class LossSettings(Section):
 
     name: str = Field("ce+dice", description="one of `intarsia.losses.LOSSES`")
     resolution: Literal["image", "network"] | None = Field(
-        None, description="where logits meet the target: at the image's size, or at the network's own, 1/stem of it"
+        None, description="where logits meet the target: at the image's size, or where the network gives its answer"
     )
     class_weights: Literal["none", "inverse", "median_frequency", "effective_number"] = Field(
         "effective_number", description="weights of the classes, from the training split's own pixel counts"
     )
     dice_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of Dice in ce+dice; cross-entropy has 1")
+    auxiliary_weight: Annotated[float, Field(ge=0)] = Field(
+        0.4, description="of the loss of each auxiliary head; the main one has 1"
+    )
     focal_gamma: Annotated[float, Field(ge=0)] = Field(
         2.0, description="how much focal loss turns from easy pixels"
     )
@@ -137,8 +155,21 @@ class LossSettings(Section):
 class OptimSettings(Section):
     """How the loss is minimised: AdamW, a schedule, clipping."""
 
-    lr: Annotated[float, Field(gt=0, le=1)] = Field(1e-3, description="highest learning rate")
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(1e-2, description="of convolution weights only")
+    lr: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="highest learning rate")
+    encoder_rate: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None,
+        description="learning rate of the encoder, as a share of lr (None: less than 1 with pretrained weights)",
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="each block of the encoder learns at this share of the rate of the block after it"
+    )
+    freeze: Annotated[int, Field(ge=0)] | Literal["always"] = Field(
+        0, description="optimizer steps in which the encoder stays as it is; always = throughout"
+    )
+    freeze_norm: bool = Field(
+        False, description="keep the statistics of the encoder's BatchNorm as they were loaded"
+    )
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(1e-2, description="of matrices and kernels only")
     schedule: Literal["cosine", "poly", "one_cycle", "plateau"] = Field("cosine", description="after the warm-up")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.03, description="share of the training, rate from 0 to lr"

@@ -1,11 +1,8 @@
 """Training: one loop, from top to bottom. Set up, step, log, validate, save."""
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
@@ -13,24 +10,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from intarsia import draw
-from intarsia.checkpoint import State, load_checkpoint, save_checkpoint
-from intarsia.data.augment import Augment, Transform
-from intarsia.data.check.inspection import Inspection, inspect
-from intarsia.data.dataset import Batch, TrainingPairs, batches
-from intarsia.data.index import find_dataset
-from intarsia.data.pairs import Dataset, Pair, read_pair
-from intarsia.defaults import check_batch, resolve
+from intarsia.checkpoint import State, read_checkpoint, restore, save_checkpoint
+from intarsia.data.augment import Transform
+from intarsia.data.check.inspection import inspect
+from intarsia.data.dataset import Batch, batches
+from intarsia.data.pairs import Dataset, read_pair
+from intarsia.defaults import resolve
 from intarsia.errors import SettingsError
 from intarsia.evaluation import score
 from intarsia.inference import find_device, predict_classes
-from intarsia.losses import Loss, find_loss, make_loss
+from intarsia.losses import find_loss, of_all_heads
 from intarsia.metrics import Scores
-from intarsia.modelfile import MODEL_FILE, ModelCard, build_segmenter, save_model
-from intarsia.networks import find_network
+from intarsia.modelfile import MODEL_FILE, save_model
 from intarsia.networks.segmenter import Segmenter
-from intarsia.optim import learning_rate, make_optimizer, update_average
+from intarsia.optim import learning_rate, set_training, update_average
+from intarsia.preparation import (
+    Setup,
+    as_settings,
+    begin,
+    describe,
+    introduce,
+    open_for_training,
+    set_up,
+    total_steps,
+)
 from intarsia.runs import (
     CHECKPOINT,
     LAST_FILE,
@@ -40,10 +46,9 @@ from intarsia.runs import (
     new_run_folder,
     read_metrics,
 )
-from intarsia.settings import Settings, make_settings, write_toml
+from intarsia.settings import Settings
 from intarsia.signals import StopRequest, stop_request
 from intarsia.terminal import count_on_terminal
-from intarsia.weights import class_weights
 
 _LOG_EVERY = 10  # steps
 _MOST_TIME_VALIDATING = 0.15  # share of a time budget
@@ -72,24 +77,12 @@ class Training:
     stopped_by: Signals | None
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What stays the same while training."""
-
-    run: Run
-    settings: Settings
-    card: ModelCard
-    device: torch.device
-    pairs: TrainingPairs
-    val: tuple[Pair, ...]
-    loss: Loss
-
-
 def train(
     data: str | Path | Dataset,
     out: str | Path | None = None,
     settings: Settings | Mapping[str, Mapping[str, Any]] | None = None,
     *,
+    model: str | nn.Module | None = None,
     resume: bool = False,
     transform: Transform | None = None,
 ) -> Training:
@@ -100,6 +93,9 @@ def train(
         out: the run folder to be made; None for runs/NAME.
         settings: or a mapping such as {"train": {"budget": "10m"}}; what is left out is chosen from the data and
             the machine.
+        model: the name of a network, as the setting model.name; or a module of your own, which is trained where it
+            is: normalised images [B, bands, H, W] in; out come logits [B, C, h, w], a dict with "out", or an object
+            with `.logits`. `load(folder, network=module)` loads it.
         resume: continue the run in `out` from its checkpoint, with the same settings.
         transform: augments pairs instead of the built-in augmentation; see `data.augment.Transform`.
 
@@ -109,26 +105,26 @@ def train(
         MachineError: no such device, disk full or read-only.
     """
     started = time.monotonic()
-    settings = settings if isinstance(settings, Settings) else make_settings(settings or {})
+    settings = as_settings(settings, model)
+    module = model if isinstance(model, nn.Module) else None
     device = find_device(settings.train.device)
-    find_network(settings.model.name)
-    dataset = data if isinstance(data, Dataset) else _open(Path(data), settings)
+    dataset = data if isinstance(data, Dataset) else open_for_training(Path(data), settings)
     out = Path(out) if out is not None else None
     folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
     seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
-    labels = seen.refuse_errors()
-    settings = resolve(settings, seen, device)
-    check_batch(settings)
+    seen.refuse_errors()
+    settings = resolve(settings, seen, device, own=module is not None)
     find_loss(settings.loss)
+    saved = read_checkpoint(folder / CHECKPOINT, settings) if resume else None
+    card = describe(settings, seen, saved and saved["network"], module)
     with Run(folder) as run, stop_request() as stop:
-        card = ModelCard(settings.model, labels, seen.bands, settings.data)
-        setup = _set_up(run, card, dataset, seen, settings, transform)
-        state = _fresh_state(setup, seen)
-        if resume:
-            load_checkpoint(folder / CHECKPOINT, settings, state)
+        setup = set_up(run, card, dataset, seen, settings, transform)
+        setup, state, told = begin(setup, seen, module=module, resume=resume)
+        if saved is not None:
+            restore(state, saved, folder / CHECKPOINT)
             run.rewind(state.step)
             run.say(f"continuing at step {state.step}")
-        _introduce(setup, state, dataset, seen)
+        introduce(setup, state, dataset, seen, told)
         state.one_validation = _expected_validation(setup, state)
         return _loop(setup, state, stop, started)
 
@@ -139,7 +135,7 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
     assert limits.precision is not None
     segmenter, average = state.segmenter, state.average
     before = state.elapsed  # seconds of earlier sessions
-    coarse = setup.settings.loss.resolution == "network"
+    coarse, ignored = setup.settings.loss.resolution == "network", setup.card.labels.ignore_index
     meter = Meter()
     stream = _stream(setup, state)
 
@@ -147,15 +143,15 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         # One optimizer step.
         rate = learning_rate(optim, progress, state.val_scores)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        segmenter.train()
+            group["lr"] = rate * group["factor"]
+        set_training(segmenter, optim, setup.encoder, state.step)
         for _ in range(optim.accumulate):
             with meter.waiting():
                 image, mask = next(stream)
             image, mask = image.to(setup.device, non_blocking=True), mask.to(setup.device, non_blocking=True)
             with torch.autocast(setup.device.type, _DTYPE[limits.precision], enabled=limits.precision != "fp32"):
-                logits = segmenter.coarse(image) if coarse else segmenter(image)
-            loss = setup.loss(logits, segmenter.coarse_target(mask) if coarse else mask)
+                heads = segmenter.heads(image, mask, coarse=coarse)
+            loss = of_all_heads(setup.loss, heads, setup.settings.loss.auxiliary_weight, ignored)
             torch.autograd.backward(state.scaler.scale(loss / optim.accumulate))
             meter.add(loss, len(image))
         state.scaler.unscale_(state.optimizer)
@@ -203,102 +199,11 @@ def _stream(setup: Setup, state: State) -> Iterator[Batch]:
     return batches(setup.pairs, batch, start, workers, pin=setup.device.type == "cuda")
 
 
-def _open(path: Path, settings: Settings) -> Dataset:
-    data = settings.data
-    return find_dataset(path, ignore=data.ignore, val_share=data.val_share, scene_separator=data.scene_separator)
-
-
-def _set_up(
-    run: Run, card: ModelCard, dataset: Dataset, seen: Inspection, settings: Settings, transform: Transform | None
-) -> Setup:
-    train = settings.train
-    assert train.size is not None
-    device = find_device(train.device)
-    counts = seen.counts["train"]
-    weights = torch.tensor(class_weights(counts, settings.loss.class_weights), dtype=torch.float32, device=device)
-    pairs = TrainingPairs(
-        dataset.split("train"),
-        card.labels,
-        card.bands,
-        transform=transform or Augment(settings.augment, train.size, card.labels.ignore_index),
-        size=train.size,
-        seed=train.seed,
-        cache=bool(settings.data.cache),
-    )
-    loss = make_loss(settings.loss, weights, card.labels.ignore_index)
-    return Setup(run, settings, card, device, pairs, dataset.split("val"), loss)
-
-
-def _fresh_state(setup: Setup, seen: Inspection) -> State:
-    torch.manual_seed(setup.settings.train.seed)
-    segmenter = build_segmenter(setup.card, seen.mean, seen.std).to(setup.device)
-    segmenter = segmenter.to(memory_format=torch.channels_last)
-    return State(
-        segmenter=segmenter,
-        average=deepcopy(segmenter).eval(),
-        optimizer=make_optimizer(segmenter, setup.settings.optim),
-        data=_fingerprint(setup),
-        scaler=torch.amp.GradScaler(setup.device.type, enabled=setup.settings.train.precision == "fp16"),
-    )
-
-
-def _fingerprint(setup: Setup) -> str:
-    """What a continued training must find again: the classes and the names of all pairs."""
-    names = [pair.name for pair in (*setup.pairs.pairs, *setup.val)]
-    told = json.dumps([setup.card.labels.to_dict(), setup.card.bands, len(setup.val), names])
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
-def _introduce(setup: Setup, state: State, dataset: Dataset, seen: Inspection) -> None:
-    """Says what is trained on what, writes the settings and the contact sheet."""
-    run, settings = setup.run, setup.settings
-    write_toml(settings, run.folder / "settings.toml")
-    samples = [setup.pairs[number] for number in range(16)]
-    draw.write_picture(draw.contact_sheet(samples, setup.card.labels), run.folder / "augmented.png")
-    train, val = dataset.split("train"), dataset.split("val")
-    drawn = " (drawn from train by name)" if dataset.drawn else ""
-    run.say(f"{dataset.root}: {len(train)} pairs to train, {len(val)} to validate{drawn}")
-    shares = seen.counts["train"] / seen.counts["train"].sum()
-    run.say(
-        "classes: "
-        + ", ".join(f"{name} {share:.1%}" for name, share in zip(setup.card.labels.names, shares, strict=True))
-    )
-    run.say(f"masks: {seen.encoding}")
-    for finding in seen.of_severity("warning"):
-        run.say(f"warning: {' '.join(seen.below_root(finding.message).split())} ({finding.id})")
-    parameters = sum(parameter.numel() for parameter in state.segmenter.parameters())
-    model, limits = settings.model, settings.train
-    assert limits.size is not None
-    run.say(
-        f"{model.name} (width {model.width}, depth {model.depth}, stem {model.stem}): {parameters:,} "
-        f"parameters, crops of {limits.size[0]}x{limits.size[1]}, batch {limits.batch}, {limits.precision} on "
-        f"{setup.device}, for {_length_in_words(setup)}"
-    )
-    run.say(f"look at {run.folder / 'augmented.png'} first: are the masks where they should be?")
-
-
-def _length_in_words(setup: Setup) -> str:
-    limits = setup.settings.train
-    if limits.budget:
-        return f"{limits.budget / 60:.3g} minutes (--budget, --epochs or --steps change that)"
-    return f"{_total_steps(setup)} steps"
-
-
-def _total_steps(setup: Setup) -> int:
-    """Steps of the whole training; only where it is not limited by time."""
-    limits = setup.settings.train
-    assert limits.batch is not None
-    if limits.steps:
-        return limits.steps
-    assert limits.epochs is not None
-    return math.ceil(limits.epochs * len(setup.pairs.pairs) / (limits.batch * setup.settings.optim.accumulate))
-
-
 def _progress(setup: Setup, state: State) -> float:
     """Share of the training that is behind us. A time budget keeps back the time of the last validation."""
     budget = setup.settings.train.budget
     if not budget:
-        return state.step / _total_steps(setup)
+        return state.step / total_steps(setup)
     return state.elapsed / max(budget - _CLOSING - _RESERVE * state.one_validation, 0.1 * budget)
 
 

@@ -7,7 +7,7 @@ import pytest
 from intarsia.cli import main
 from intarsia.synthetic.scenes import write_scenes
 
-SMALL = ["--size", "48,64", "--batch", "4", "model.width=8", "model.depth=2", "model.stem=1"]
+SMALL = ["--model", "unet", "--size", "48,64", "--batch", "4", "model.width=8", "model.depth=2", "model.stem=1"]
 Outcome = tuple[int, str, str]
 
 

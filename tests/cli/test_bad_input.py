@@ -152,7 +152,7 @@ def test_fewer_pairs_than_a_batch(intarsia, own_photos, tmp_path):
 
 
 def test_batch_of_one_with_batchnorm(intarsia, refused, own_photos, tmp_path):
-    small = ["--steps", "2", "--batch", "1", "model.width=8", "model.depth=2", "model.stem=1"]
+    small = ["--model", "unet", "--steps", "2", "--batch", "1", "model.width=8", "model.depth=2", "model.stem=1"]
     assert intarsia("train", own_photos, "--out", tmp_path / "a", "--size", "16,16", *small)[0] == 0
     code, message = refused("train", own_photos, "--out", tmp_path / "b", "--size", "4,4", *small)
     assert (code, "model.norm=group" in message) == (2, True)
@@ -306,10 +306,10 @@ def test_demo_refuses_a_folder_in_use(refused, own_photos):
 
 
 def test_out_of_memory_is_told_in_a_line(refused, photos, tmp_path, monkeypatch):
-    def exhausted(*arguments: object) -> None:
+    def exhausted(*arguments: object, **options: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr("intarsia.training.Segmenter.coarse", exhausted, raising=False)
+    monkeypatch.setattr("intarsia.training.Segmenter.heads", exhausted, raising=False)
     code, message = refused("train", photos, "--out", tmp_path / "run", "--steps", "1", *SMALL)
     assert (code, "train.batch" in message) == (5, True)
 

@@ -124,7 +124,7 @@ def test_sigterm_saves_and_exits_143(photos, tmp_path):
 def test_resumed_training_ends_as_if_it_had_never_stopped(photos, tmp_path, monkeypatch):
     settings = {
         "train": {"steps": 6, "size": (48, 64), "batch": 4, "checkpoint_every": 1, "validations": 2},
-        "model": {"width": 8, "depth": 2, "stem": 1, "dropout": 0.2},
+        "model": {"name": "unet", "width": 8, "depth": 2, "stem": 1, "dropout": 0.2},
     }
     whole = train(photos, tmp_path / "whole", settings)
     saved = checkpoint.save_checkpoint

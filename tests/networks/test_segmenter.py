@@ -52,8 +52,12 @@ def test_logits_have_the_size_of_any_image(height: int, width: int, stem: int) -
     segmenter = Segmenter(network, 4, MEAN, STD, stem)
     image, target = photo(height, width), torch.zeros(2, height, width, dtype=torch.int64)
     assert segmenter(image).shape == (2, 4, height, width)
-    assert segmenter.coarse(image).shape == (2, 4, -(-height // stem), -(-width // stem))
-    assert segmenter.coarse_target(target).shape == (2, *segmenter.coarse(image).shape[2:])
+    ((logits, middles),) = segmenter.heads(image, target, coarse=True)
+    assert logits.shape == (2, 4, -(-height // stem), -(-width // stem))
+    assert middles.shape == (2, *logits.shape[2:])
+    ((logits, same),) = segmenter.heads(image, target)
+    assert logits.shape == (2, 4, height, width)
+    assert same is target
 
 
 @given(height=SIZES, width=SIZES)
@@ -86,7 +90,8 @@ def test_the_stem_folds_squares_into_bands_and_upsamples_the_logits() -> None:
     image = photo(6, 4).float() / 255
     squares = torch.stack([image[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)], dim=2)
     coarse = segmenter.network(squares.flatten(1, 2))
-    assert torch.allclose(segmenter.coarse(image), coarse, atol=1e-6)
+    ((logits, _),) = segmenter.heads(image, torch.zeros(2, 6, 4, dtype=torch.int64), coarse=True)
+    assert torch.allclose(logits, coarse, atol=1e-6)
     upsampled = F.interpolate(coarse, size=(6, 4), mode="bilinear")
     assert torch.allclose(segmenter(image), upsampled, atol=1e-6)
 
@@ -102,9 +107,53 @@ def test_the_coarse_target_is_the_middle_pixel_of_every_square(height: int, widt
         ]
         for row in range(0, height, stem)
     ]
-    assert Segmenter(Recorder(), 1, MEAN, STD, stem).coarse_target(target)[0].tolist() == expected
+    image = photo(height, width)[:1]
+    ((_, middles),) = Segmenter(Recorder(), 1, MEAN, STD, stem).heads(image, target, coarse=True)
+    assert middles[0].tolist() == expected
 
 
-def test_a_network_with_logits_of_another_size_is_our_mistake() -> None:
-    with pytest.raises(AssertionError, match="a network's logits have its input's size"):
-        Segmenter(nn.MaxPool2d(2), 2, MEAN, STD)(photo(4, 4))
+class Pooled(nn.Module):
+    """Answers at a fraction of its input's size, and with a second head that judges the whole picture."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return F.avg_pool2d(x, self.step), x.mean((2, 3))
+
+
+def test_an_answer_at_a_quarter_of_the_size_is_upsampled_bilinearly_over_the_padded_picture() -> None:
+    image = photo(13, 21).float()
+    padded = F.pad(image, (0, 3, 0, 3), mode="replicate")
+    upsampled = F.interpolate(F.avg_pool2d(padded, 4), size=(16, 24), mode="bilinear")[:, :, :13, :21]
+    segmenter = Segmenter(Pooled(4), 8, (0.0,) * 3, (1.0,) * 3)
+    torch.testing.assert_close(segmenter(image), upsampled)
+    target = torch.arange(13 * 21).view(1, 13, 21).expand(2, -1, -1)
+    (logits, middles), (whole, unchanged) = segmenter.heads(image, target, coarse=True)
+    assert logits.equal(F.avg_pool2d(padded, 4))
+    assert middles[0].tolist() == [
+        [min(row + 2, 12) * 21 + min(c + 2, 20) for c in range(0, 21, 4)] for row in (0, 4, 8, 12)
+    ]
+    assert whole.shape == (2, 3)
+    assert unchanged is target
+
+
+def test_an_answer_whose_squares_are_no_whole_pixels_meets_the_target_at_the_images_size() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.interpolate(x, size=(5, 7), mode="nearest")
+
+    target = torch.zeros(2, 16, 16, dtype=torch.int64)
+    ((logits, unchanged),) = Segmenter(Odd(), 1, MEAN, STD).heads(photo(16, 16), target, coarse=True)
+    assert logits.shape == (2, 3, 16, 16)
+    assert unchanged is target
+
+
+def test_what_is_no_answer_is_said() -> None:
+    class Silent(nn.Module):
+        def forward(self, x: Tensor) -> None:
+            return None
+
+    with pytest.raises(TypeError, match=r"The network gave a NoneType\. Expected are logits \[B, C, h, w\]"):
+        Segmenter(Silent(), 1, MEAN, STD)(photo(4, 4))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from intarsia.networks.contract import Blueprint
 from intarsia.networks.unet import UNet
 from intarsia.settings import ModelSettings
 
@@ -50,8 +51,8 @@ def test_every_skip_reaches_the_logits(stage: int) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_the_stride_is_the_smallest_size_that_works(depth: int) -> None:
-    stride = UNet.stride_of(ModelSettings(depth=depth))
     network = UNet(3, 2, width=1, depth=depth).eval()
+    stride = UNet.stride_of(network)
     assert stride == 2**depth
     assert network(torch.randn(1, 3, stride, 2 * stride)).shape == (1, 2, stride, 2 * stride)
     with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
@@ -81,6 +82,6 @@ def test_dropout_is_for_training_alone() -> None:
 
 def test_settings_reach_the_network() -> None:
     settings = ModelSettings(width=6, depth=3, up="transposed", norm="group", dropout=0.25)
-    built = UNet.from_settings(settings, bands=5, classes=7)
+    built = UNet.from_blueprint(Blueprint(settings, bands=5, classes=7))
     by_hand = UNet(5, 7, width=6, depth=3, up="transposed", norm="group", dropout=0.25)
     assert str(built) == str(by_hand)

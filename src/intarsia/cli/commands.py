@@ -1,6 +1,7 @@
 """The commands. Each imports what computes only when it is called, so that --help stays fast."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,7 +98,7 @@ def train(  # noqa: PLR0913 - the contract's options
         typer.Argument(metavar="[section.key=value]...", help="Any setting, as in docs/settings.md."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; left out: runs/NAME.")] = None,
-    model: Annotated[str | None, typer.Option(help="The network.")] = None,
+    model: Annotated[str | None, typer.Option(help="The network: a name that `intarsia models` lists.")] = None,
     budget: Annotated[str | None, typer.Option(help="Wall-clock time: 10m, 1h30m. The schedule fits it.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
@@ -132,6 +133,31 @@ def train(  # noqa: PLR0913 - the contract's options
     typer.echo(f"run: {training.folder}")
     if training.stopped_by:
         raise typer.Exit(128 + training.stopped_by)
+
+
+@app.command()
+def models(
+    word: Annotated[str, typer.Argument(metavar="[NAME]", help="Part of a name, or a whole one.")] = "",
+    size: Annotated[
+        str, typer.Option(metavar="H,W", help="Of the image that operations are counted for.")
+    ] = "512,512",
+    bands: Annotated[int, typer.Option(min=1, help="Of the image.")] = 3,
+    classes: Annotated[int, typer.Option(min=1, help="Number of them.")] = 21,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """List the networks: parameters, operations, licence of the weights, and whether these are here."""
+    from intarsia.settings import make_settings
+
+    height_width = make_settings({"train": {"size": size}}).train.size
+    assert height_width is not None
+    from intarsia.cli.tables import print_models
+    from intarsia.overview import models as find_models
+
+    found = find_models(word, height_width, bands, classes)
+    if as_json:
+        typer.echo(json.dumps({"models": [asdict(one) for one in found]}))
+    else:
+        print_models(found, height_width, bands, classes)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Results as tables for people."""
 
 import math
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,12 @@ from intarsia.data.check.inspection import Inspection
 from intarsia.terminal import visible
 
 if TYPE_CHECKING:
-    from intarsia.metrics import Scores
+    from collections.abc import Sequence
 
+    from intarsia.metrics import Scores
+    from intarsia.overview import Model
+
+_WIDE = 160  # columns of a table that no terminal shows
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -79,6 +84,58 @@ def print_scores(scores: "Scores") -> None:
         + (f", {absent} classes absent" if absent else ""),
         style="dim",
     )
+
+
+def print_models(models: "Sequence[Model]", size: tuple[int, int], bands: int, classes: int) -> None:
+    """One network with all that is known of it, or a table of many."""
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+    measured = f"GFLOPs: multiplications and additions for one image of {size[0]}x{size[1]} with {bands} bands"
+    if len(models) == 1:
+        for name, text in _told(models[0]).items():
+            console.print(Text.assemble((f"{name:<12}", "bold"), text))
+    else:
+        table = Table(title=None, header_style="bold", box=None, pad_edge=False)
+        table.add_column("network", no_wrap=True)
+        for column in ("parameters", "GFLOPs"):
+            table.add_column(column, justify="right")
+        table.add_column("weights here", justify="center")
+        table.add_column("licence of the weights")
+        for model in models:
+            here = ("yes" if model.here else "no") if model.weights else "-"
+            licence = Text(visible(model.licence or "-"), style="yellow" if _restricted(model) else "")
+            table.add_row(model.name, _millions(model.parameters), _number(model.gflops), here, licence)
+        console.print(table)
+        unknown = [model for model in models if model.trouble]
+        if unknown:
+            console.print(f"\n- where the config is not here yet: `intarsia models {unknown[0].name}`", style="dim")
+    console.print(f"\n{measured}; {classes} classes", style="dim")
+
+
+def _told(model: "Model") -> dict[str, str]:
+    """What is known of one network, by what it is called."""
+    encoder = f", of which {_millions(model.encoder_parameters)} in the encoder" if model.encoder_parameters else ""
+    here = "on this machine" if model.here else "to be downloaded when a training begins with them"
+    return {
+        "network": model.name,
+        "parameters": _millions(model.parameters) + encoder,
+        "GFLOPs": _number(model.gflops),
+        "padded to": f"multiples of {model.stride}",
+        "weights": f"{model.weights} ({here})" if model.weights else "none published: it begins with random ones",
+        "licence": model.licence or "-",
+        "train": f"intarsia train DATA --model {model.name}",
+    }
+
+
+def _restricted(model: "Model") -> bool:
+    return "non-commercial" in (model.licence or "").lower()
+
+
+def _millions(number: int | None) -> str:
+    return "-" if number is None else f"{number / 1e6:.2f} M"
+
+
+def _number(number: float | None) -> str:
+    return "-" if number is None else f"{number:.1f}"
 
 
 def _share(number: float) -> str:

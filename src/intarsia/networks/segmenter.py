@@ -6,14 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from intarsia.networks.heads import heads_of
+
 
 class Segmenter(nn.Module):
     """Normalises, pads to the stride, folds by the stem, runs the network, upsamples, crops.
 
-    Nothing else ever prepares an image.
+    Nothing else ever prepares an image. The network may be anybody's: whatever it gives, `heads_of` reads.
 
     Args:
-        network: [B, bands * stem^2, h, w] float32 -> logits [B, C, h, w], for h and w divisible by `stride`.
+        network: [B, bands * stem^2, h, w] float32 -> logits at any resolution, for h and w divisible by `stride`.
         stride: what the network's input must be divisible by.
         mean: of each band of the training images, in the files' own units (0..255 for 8-bit pictures).
         std: the same.
@@ -46,46 +48,72 @@ class Segmenter(nn.Module):
             image: [B, bands, H, W] uint8 or float32, raw values; any H, W from 1 on.
 
         Returns:
-            [B, C, H, W] logits.
+            [B, C, H, W] logits of the main head.
         """
-        height, width = image.shape[-2:]
-        logits = self._padded_logits(image)
-        if self.stem > 1:
-            logits = F.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
-        return logits[..., :height, :width]
+        x = self._padded(image)
+        return self._at_image_size(self._heads(x)[0], x, image)
 
-    def coarse(self, image: Tensor) -> Tensor:
-        """Logits of a batch at the network's own resolution; `coarse_target` is the target that belongs to it.
+    def heads(self, image: Tensor, target: Tensor, *, coarse: bool = False) -> list[tuple[Tensor, Tensor]]:
+        """Logits of every head with the target that belongs to them, for the loss: the main head first.
 
         Args:
             image: as for `forward`.
+            target: [B, H, W] class indices.
+            coarse: meet the target at the resolution of the network's answer instead of the image's: of each square
+                of pixels that one logit stands for, the target is the pixel at its middle. Nothing is interpolated.
 
         Returns:
-            [B, C, ceil(H / stem), ceil(W / stem)] logits.
+            Pairs of [B, C, h, w] and [B, h, w]; for a head that judges the whole picture, [B, C] and [B, H, W].
         """
-        height, width = (-(-side // self.stem) for side in image.shape[-2:])
-        return self._padded_logits(image)[..., :height, :width]
+        x = self._padded(image)
+        pairs = []
+        for logits in self._heads(x):
+            if logits.ndim == 2:
+                pairs.append((logits, target))
+            elif coarse and (square := _square(x, logits)):
+                belonging = _middles(target, square)
+                height, width = belonging.shape[-2:]
+                pairs.append((logits[..., :height, :width], belonging))
+            else:
+                pairs.append((self._at_image_size(logits, x, image), target))
+        return pairs
 
-    def coarse_target(self, target: Tensor) -> Tensor:
-        """Of every stem x stem square of a target [B, H, W], the pixel at its middle; nothing is interpolated."""
-        rows, columns = (
-            torch.arange(0, side, self.stem, device=target.device).add(self.stem // 2).clamp(max=side - 1)
-            for side in target.shape[-2:]
-        )
-        return target[:, rows[:, None], columns]
-
-    def _padded_logits(self, image: Tensor) -> Tensor:
+    def _padded(self, image: Tensor) -> Tensor:
+        """[B, bands, H, W] -> [B, bands, H', W'] normalised; H' and W' divisible by stride * stem."""
         height, width = image.shape[-2:]
         x = normalise(image, self.mean, self.std)
         step = self.stride * self.stem
         below, right = -height % step, -width % step
-        if below or right:
-            x = F.pad(x, (0, right, 0, below), mode="replicate")
+        return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+    def _heads(self, x: Tensor) -> list[Tensor]:
         if self.stem > 1:
             x = F.pixel_unshuffle(x, self.stem).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.network(x)
-        assert logits.shape[-2:] == x.shape[-2:], "a network's logits have its input's size"
-        return logits
+        return heads_of(self.network(x))
+
+    def _at_image_size(self, logits: Tensor, padded: Tensor, image: Tensor) -> Tensor:
+        """Upsampled bilinearly where they are smaller than the padded image, and cropped."""
+        height, width = image.shape[-2:]
+        if logits.shape[-2:] != padded.shape[-2:]:
+            logits = F.interpolate(logits, size=padded.shape[-2:], mode="bilinear", align_corners=False)
+        return logits[..., :height, :width]
+
+
+def _square(padded: Tensor, logits: Tensor) -> tuple[int, int] | None:
+    """Height and width of the pixels that one logit stands for; None where these are no whole numbers."""
+    (rows, row_rest), (columns, column_rest) = (
+        divmod(whole, part) for whole, part in zip(padded.shape[-2:], logits.shape[-2:], strict=True)
+    )
+    return None if row_rest or column_rest else (rows, columns)
+
+
+def _middles(target: Tensor, square: tuple[int, int]) -> Tensor:
+    """Of every square of a target [B, H, W], the pixel at its middle."""
+    rows, columns = (
+        torch.arange(0, side, step, device=target.device).add(step // 2).clamp(max=side - 1)
+        for side, step in zip(target.shape[-2:], square, strict=True)
+    )
+    return target[:, rows[:, None], columns]
 
 
 def normalise(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from intarsia.settings import ModelSettings
+from intarsia.networks.contract import Blueprint
 
 _GROUP_CHANNELS = 8  # channels in a group of GroupNorm, where they divide the width
 
@@ -52,14 +52,15 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, classes, kernel_size=1)
 
     @classmethod
-    def from_settings(cls, settings: ModelSettings, bands: int, classes: int) -> "UNet":
+    def from_blueprint(cls, blueprint: Blueprint) -> "UNet":
         """A U-Net of resolved settings."""
+        settings = blueprint.settings
         assert settings.width is not None
         assert settings.depth is not None
         assert settings.up is not None
         return cls(
-            bands,
-            classes,
+            blueprint.bands,
+            blueprint.classes,
             width=settings.width,
             depth=settings.depth,
             up=settings.up,
@@ -68,10 +69,15 @@ class UNet(nn.Module):
         )
 
     @staticmethod
-    def stride_of(settings: ModelSettings) -> int:
+    def stride_of(network: nn.Module) -> int:
         """What height and width of the input must be divisible by."""
-        assert settings.depth is not None
-        return 1 << settings.depth
+        assert isinstance(network, UNet)
+        return 1 << len(network.decoder)
+
+    @staticmethod
+    def encoder_of(network: nn.Module) -> tuple[str, ...]:
+        """How the names of the encoder's parameters begin."""
+        return ("encoder.",)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

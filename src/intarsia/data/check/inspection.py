@@ -1,6 +1,7 @@
 """The inspection: every pair looked at, the values given a meaning, everything examined, training's numbers."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -37,6 +38,7 @@ class Inspection:
         bands: bands of the images; 3 where some have 1 and others 3.
         mean: for each band, over all training pixels, in the files' own units.
         std: the same; never 0.
+        dtype: of the training images: uint8, uint16 or float32; the commonest.
         size: median height and width of the training images.
         counts: {split: [C] pixels of each class}.
         weights: of the classes, as training would take them.
@@ -50,6 +52,7 @@ class Inspection:
     bands: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    dtype: str
     size: tuple[int, int]
     counts: Mapping[str, NDArray[np.int64]]
     weights: tuple[float, ...]
@@ -176,6 +179,7 @@ def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
     train = [look for look in readable if look.split == "train"]
     bands, mean, std = _statistics(train)
     sizes = [look.record.image.size for look in train if look.record.image] or [(0, 0)]
+    depths = Counter(look.record.image.dtype for look in train if look.record.image) or Counter(["uint8"])
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     height, width = np.median(sizes, axis=0)
     inspection = Inspection(
@@ -186,6 +190,7 @@ def _examine(dataset: Dataset, looks: Sequence[Look]) -> Inspection:
         bands,
         mean,
         std,
+        depths.most_common(1)[0][0],
         (int(height), int(width)),
         counts,
         weights,

@@ -1,0 +1,272 @@
+"""segmentation_models_pytorch: 12 architectures on its own encoders and on those of timm.
+
+`smp:Unet/resnet34`, `smp:FPN/tu-convnext_tiny.fb_in22k`. The modules are the library's own, and so are the names in
+their weights: a model file's tensors, without `network.`, load in the library itself.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from intarsia import hub
+from intarsia.errors import ModelFileError, SettingsError, did_you_mean
+from intarsia.extras import needed
+from intarsia.networks import licences
+from intarsia.networks.contract import Blueprint, Network, Pretrained, Published
+from intarsia.networks.transfer import read_tensors
+from intarsia.settings import ModelSettings
+
+_LIBRARY, _EXTRA = "segmentation_models_pytorch", "smp"
+_TIMM = "tu-"  # how the library marks an encoder of timm
+_STRIDE = 32  # of the deepest encoders; shallower ones only pad more than they need
+_WEIGHTS = "model.safetensors"
+_OF_VISION_TRANSFORMERS = "DPT"
+_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def config(settings: ModelSettings) -> dict[str, Any]:
+    """{"architecture", "encoder"} as the library spells them.
+
+    Raises:
+        SettingsError: there is no such architecture or encoder.
+        MachineError: the library is not installed.
+    """
+    architecture, slash, encoder = str(settings.name).partition(":")[2].partition("/")
+    known = {name.lower(): name for name in architectures()}
+    if architecture.lower() not in known:
+        raise SettingsError(
+            f"Network {settings.name!r}: there is no architecture {architecture!r}. "
+            f"{did_you_mean(architecture, known.values())}"
+        )
+    architecture = known[architecture.lower()]
+    if not slash:
+        raise SettingsError(
+            f"Network {settings.name!r}: say on which encoder, for example "
+            f"smp:{architecture}/{example_encoder(architecture)}."
+        )
+    return {"architecture": architecture, "encoder": _encoder_name(str(settings.name), encoder, architecture)}
+
+
+def architectures() -> list[str]:
+    """The names of the architectures, as the library spells them."""
+    return [architecture.__name__ for architecture in _library().MODEL_ARCHITECTURES_MAPPING.values()]
+
+
+@lru_cache(maxsize=1)
+def encoders() -> tuple[str, ...]:
+    """The names of all encoders: the library's own, then those of timm, with their `tu-`."""
+    library = _library()
+    return (*library.encoders.encoders, *(_TIMM + name for name in needed("timm", _EXTRA).list_models()))
+
+
+def example_encoder(architecture: str) -> str:
+    """An encoder that this architecture works with."""
+    return "tu-vit_small_patch16_224.augreg_in21k" if architecture == _OF_VISION_TRANSFORMERS else "resnet34"
+
+
+def build(blueprint: Blueprint) -> nn.Module:
+    """The library's own module, with fresh weights.
+
+    Raises:
+        SettingsError: the library cannot build this architecture on this encoder.
+    """
+    architecture, encoder = blueprint.config["architecture"], blueprint.config["encoder"]
+    extra: dict[str, Any] = {}
+    if blueprint.settings.auxiliary:
+        extra["aux_params"] = {"classes": blueprint.classes, "dropout": None}
+    if architecture == _OF_VISION_TRANSFORMERS:
+        extra["dynamic_img_size"] = True  # timm: position embeddings interpolated to the image's own size
+    make = getattr(_library(), architecture)
+    try:
+        with _quietly():
+            network: nn.Module = make(
+                encoder_name=encoder,
+                encoder_weights=None,
+                in_channels=blueprint.bands,
+                classes=blueprint.classes,
+                **extra,
+            )
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise SettingsError(
+            f"Network smp:{architecture}/{encoder}: segmentation_models_pytorch cannot build it: {reason}. Known "
+            f"to work is smp:{architecture}/{example_encoder(architecture)}."
+        ) from None
+    return network
+
+
+def stride(network: nn.Module) -> int:
+    """32, or the side of a patch that 32 is no multiple of; PAN pools thrice more, at a sixteenth of the size."""
+    if type(network).__name__ == "PAN":
+        return 4 * _STRIDE
+    own = int(network.get_submodule("encoder").output_stride)  # type: ignore[arg-type]
+    return _STRIDE if _STRIDE % own == 0 else own
+
+
+def pretrained(blueprint: Blueprint, path: Path | None) -> Pretrained:
+    """The encoder's published weights, or those of a file: of the encoder alone, or of the whole network.
+
+    Raises:
+        SettingsError: none are published.
+        ModelFileError: the file is damaged, or of another network.
+        MachineError: they are not in the cache, and the hub cannot be reached.
+    """
+    encoder = str(blueprint.config["encoder"])
+    tensors = {} if path is None else read_tensors(path)
+    if path is not None and (not encoder.startswith(_TIMM) or any("encoder." in name for name in tensors)):
+        described = path.with_name("config.json")
+        return _prepared(tensors, json.loads(described.read_bytes()) if described.is_file() else {}, str(path))
+    if encoder.startswith(_TIMM):
+        found = _of_timm(encoder, path, blueprint.config["architecture"])
+    else:
+        found = _of_library(encoder)
+    return replace(found, tensors={f"encoder.{name}": tensor for name, tensor in found.tensors.items()})
+
+
+def published(blueprint: Blueprint) -> Published | None:
+    """The encoder's weights."""
+    encoder = str(blueprint.config["encoder"])
+    place = repository(encoder)
+    return place and Published(place[0], licence(encoder), hub.cached(place[0], _WEIGHTS, place[1]) is not None)
+
+
+def names(word: str) -> list[str]:
+    """Every architecture on an encoder that fits it; with a word, every encoder whose name contains it.
+
+    A word with a slash in it also says the architecture; else it is Unet.
+    """
+    examples = [f"smp:{one}/{example_encoder(one)}" for one in architectures()]
+    if not word:
+        return examples
+    architecture, _, part = word.removeprefix("smp:").rpartition("/")
+    known = {name.lower(): name for name in architectures()}
+    chosen = known.get(architecture.lower(), "Unet")
+    return examples + [f"smp:{chosen}/{encoder}" for encoder in encoders() if part in encoder]
+
+
+def licence(encoder: str) -> str:
+    """Licence of an encoder's published weights."""
+    if encoder.startswith(_TIMM):
+        stated = getattr(_timm_weights(encoder), "license", None)
+        return {"cc-by-nc-4.0": "CC-BY-NC-4.0: non-commercial"}.get(str(stated), stated) or licences.UNKNOWN
+    return licences.licence_of(f"{encoder}.{_default_weights(encoder)[0]}", licences.SMP)
+
+
+def repository(encoder: str) -> tuple[str, str | None] | None:
+    """The repository of an encoder's weights, and the commit where it is pinned; None where none are published."""
+    if encoder.startswith(_TIMM):
+        published = getattr(_timm_weights(encoder), "hf_hub_id", None)
+        return (published, None) if published else None
+    where = _default_weights(encoder)[1]
+    return where["repo_id"], where["revision"]
+
+
+def _library() -> Any:  # noqa: ANN401 - a module without types
+    return needed(_LIBRARY, _EXTRA)
+
+
+def _encoder_name(name: str, encoder: str, architecture: str) -> str:
+    """As the library knows it: its own, or one of timm with `tu-` before it, which may be left out."""
+    timm = needed("timm", _EXTRA)
+    own = _library().encoders.encoders
+    if encoder in own and architecture != _OF_VISION_TRANSFORMERS:
+        return encoder
+    bare = encoder.removeprefix(_TIMM)
+    if timm.is_model(bare.partition(".")[0]) and (
+        "." not in bare or bare in timm.list_pretrained(bare.partition(".")[0])
+    ):
+        return _TIMM + bare
+    if timm.is_model(bare.partition(".")[0]):
+        tags = [one.partition(".")[2] for one in timm.list_pretrained(bare.partition(".")[0])]
+        raise SettingsError(
+            f"Network {name!r}: timm has no weights {bare!r}. {did_you_mean(bare.partition('.')[2], tags)}"
+        )
+    known = [one for one in encoders() if architecture != _OF_VISION_TRANSFORMERS or one.startswith("tu-vit")]
+    nearest = did_you_mean(encoder, known)
+    if not nearest.startswith("Did"):
+        nearest = "`intarsia models WORD` lists encoders."
+    raise SettingsError(f"Network {name!r}: there is no encoder {encoder!r} for it. {nearest}")
+
+
+def _default_weights(encoder: str) -> tuple[str, dict[str, str]]:
+    """Name and place of an encoder's published weights: ImageNet's where there are several."""
+    published: dict[str, dict[str, str]] = _library().encoders.encoders[encoder]["pretrained_settings"]
+    name = "imagenet" if "imagenet" in published else next(iter(published))
+    return name, published[name]
+
+
+def _of_library(encoder: str) -> Pretrained:
+    """Weights of the library's own encoders: safetensors at a pinned commit."""
+    _, where = _default_weights(encoder)
+    repository, revision = where["repo_id"], where["revision"]
+    tensors = read_tensors(hub.fetch(repository, _WEIGHTS, revision))
+    described = json.loads(hub.fetch(repository, "config.json", revision).read_bytes())
+    return replace(_prepared(tensors, described, f"{repository}@{revision[:8]}"), licence=licence(encoder))
+
+
+def _prepared(tensors: dict[str, Tensor], described: Mapping[str, Any], source: str) -> Pretrained:
+    """Weights with the preprocessing that belongs to them; ImageNet's, as in smp's examples, where none is told."""
+    scale = 255.0 if max(described.get("input_range", [0, 1])) <= 1 else 1.0
+    mean, std = (
+        tuple(scale * value for value in described.get(key, default)) for key, default in _IMAGENET.items()
+    )
+    in_bgr = described.get("input_space", "RGB") == "BGR"
+    step = -1 if in_bgr else 1
+    return Pretrained(tensors, source, licences.UNKNOWN, mean[::step], std[::step], in_bgr)
+
+
+def _of_timm(encoder: str, path: Path | None, architecture: str) -> Pretrained:
+    """Weights of an encoder of timm, through timm's own renaming: from the hub, or a file as timm names it."""
+    published, source = _timm_weights(encoder), str(path)
+    if path is None:
+        place = repository(encoder)
+        if place is None:
+            raise SettingsError(f"{encoder}: timm publishes no weights for it. Say model.pretrained=false.")
+        path = hub.fetch(place[0], _WEIGHTS)
+        source = f"{place[0]}@{(hub.commit_of(path) or 'main')[:8]}"
+    read_tensors(path)  # sound, or an error of ours
+    donors = needed(f"{_LIBRARY}.encoders", _EXTRA)
+    kind = donors.TimmViTEncoder if architecture == _OF_VISION_TRANSFORMERS else donors.TimmUniversalEncoder
+    try:
+        with _quietly():
+            donor = kind(
+                encoder.removeprefix(_TIMM),
+                pretrained=True,
+                pretrained_cfg_overlay={"file": str(path), "custom_load": False},
+            )
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelFileError(f"{source}: the weights belong to another network: {reason[:300]}") from None
+    mean, std = (tuple(255.0 * value for value in values) for values in (published.mean, published.std))
+    return Pretrained(donor.state_dict(), source, licence(encoder), mean, std)
+
+
+def _timm_weights(encoder: str) -> Any:  # noqa: ANN401 - timm's PretrainedCfg
+    return needed("timm", _EXTRA).models.get_pretrained_cfg(encoder.removeprefix(_TIMM), allow_unregistered=True)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the libraries' warnings about names of their own that they deprecate."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+NETWORK = Network(
+    build=build,
+    stride=stride,
+    encoder=lambda network: ("encoder.",),
+    settings=("auxiliary",),
+    config=config,
+    pretrained=pretrained,
+    published=published,
+    names=names,
+)
