@@ -25,7 +25,7 @@ from tests.conftest import HubCache
 from tests.networks.checkpoints import transformers_checkpoint
 
 ROOT = Path(__file__).parent.parent
-SHORT = {"10m": "6s"}  # the one liberty taken with the texts: budgets
+SHORT = {"10m": "3s"}  # the one liberty taken with the texts: budgets
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from intarsia.networks.compact import Compact
-from intarsia.networks.contract import Blueprint
-from intarsia.settings import ModelSettings
 
 
 def test_number_of_parameters() -> None:
@@ -20,18 +18,17 @@ def test_number_of_parameters() -> None:
     gate = 2 * (256 * 256 + 256)
     laterals = sum(below * above + 2 * above for below, above in ((256, 128), (128, 64), (64, 32)))
     smoothing = block(128, 128) + block(64, 64) + block(32, 32)
-    head = 32 * 44 + 44
-    network = Compact(48, 11, width=32, finer=2)
+    head = 32 * 11 + 11
+    network = Compact(48, 11, width=32)
     assert sum(parameter.numel() for parameter in network.parameters()) == (
         stem + stages + gate + laterals + smoothing + head
     )
 
 
-@pytest.mark.parametrize("finer", [1, 2])
-def test_logits_are_finer_than_the_input_and_every_parameter_has_a_gradient(finer: int) -> None:
-    network = Compact(5, 6, width=4, finer=finer)
+def test_logits_have_the_inputs_size_and_every_parameter_a_gradient() -> None:
+    network = Compact(5, 6, width=4)
     logits = network(torch.randn(2, 5, 16, 24))
-    assert logits.shape == (2, 6, 16 * finer, 24 * finer)
+    assert logits.shape == (2, 6, 16, 24)
     logits.square().mean().backward()
     assert [name for name, p in network.named_parameters() if not p.grad.count_nonzero()] == []
 
@@ -42,9 +39,3 @@ def test_the_stride_is_the_smallest_size_that_works() -> None:
     assert network(torch.randn(1, 3, 8, 16)).shape == (1, 2, 8, 16)
     with pytest.raises(RuntimeError, match="must match the size"):
         network(torch.randn(1, 3, 12, 8))
-
-
-@pytest.mark.parametrize(("stem", "finer"), [(1, 1), (2, 2), (4, 2)])
-def test_behind_a_stem_it_answers_twice_as_finely_as_it_works(stem: int, finer: int) -> None:
-    blueprint = Blueprint(ModelSettings(name="compact", width=4, stem=stem), bands=3 * stem**2, classes=7)
-    assert Compact.from_blueprint(blueprint).finer == finer

@@ -1,9 +1,8 @@
 """Compact: our own small network, made for ten minutes on two cores.
 
 A residual encoder (He et al., "Deep Residual Learning", 2016) with a gate over the whole picture at its end (Hu et
-al., "Squeeze-and-Excitation Networks", 2018); a decoder that adds the skips instead of appending them (Lin et al.,
-"Feature Pyramid Networks", 2017); a head whose channels unfold into finer pixels (Shi et al., "Sub-Pixel
-Convolutional Neural Network", 2016). Behind a stem of 4 it works at a quarter of the size, answers at half.
+al., "Squeeze-and-Excitation Networks", 2018), and a decoder that adds the skips, not appends them (Lin et al.,
+"Feature Pyramid Networks", 2017). It is made to stand behind a stem, and to work at a fraction of the size.
 
 Legend: B batch, C classes, H, W height and width of the input, w width of the first stage.
 """
@@ -19,19 +18,17 @@ _BLOCKS = (1, 1, 2, 2)  # of each stage; the second and later ones halve the siz
 
 
 class Compact(nn.Module):
-    """[B, bands, H, W] -> logits [B, C, finer * H, finer * W]; H and W divisible by 8.
+    """[B, bands, H, W] -> logits [B, C, H, W]; H and W divisible by 8.
 
     Args:
         bands: bands of the input.
         classes: number of logits.
         width: channels of the first stage; each stage below has twice as many.
-        finer: how many times finer than the input the logits are.
     """
 
-    def __init__(self, bands: int, classes: int, *, width: int = 32, finer: int = 1) -> None:
+    def __init__(self, bands: int, classes: int, *, width: int = 32) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(len(_BLOCKS))]
-        self.finer = finer
         self.encoder = nn.ModuleList([nn.Sequential(*conv_norm(bands, width), nn.ReLU(inplace=True))])
         self.encoder.extend(
             _stage(widths[max(stage - 1, 0)], widths[stage], blocks, halve=stage > 0)
@@ -40,15 +37,13 @@ class Compact(nn.Module):
         self.gate = Gate(widths[-1])
         self.lateral = nn.ModuleList(conv_norm(below, above, kernel=1) for above, below in pairwise(widths))
         self.smooth = nn.ModuleList(Residual(above, above) for above in widths[:-1])
-        self.head = nn.Conv2d(width, classes * finer**2, kernel_size=1)
+        self.head = nn.Conv2d(width, classes, kernel_size=1)
 
     @classmethod
     def from_blueprint(cls, blueprint: Blueprint) -> "Compact":
-        """Of resolved settings; behind a stem it answers twice as finely as it works."""
-        settings = blueprint.settings
-        assert settings.width is not None
-        finer = 2 if (settings.stem or 1) > 1 else 1
-        return cls(blueprint.bands, blueprint.classes, width=settings.width, finer=finer)
+        """Of resolved settings."""
+        assert blueprint.settings.width is not None
+        return cls(blueprint.bands, blueprint.classes, width=blueprint.settings.width)
 
     @staticmethod
     def stride_of(network: nn.Module) -> int:
@@ -71,8 +66,8 @@ class Compact(nn.Module):
             skip = skips.pop()
             x = F.interpolate(lateral(x), scale_factor=2, mode="bilinear", align_corners=False)
             x = smooth(x + skip)  # back up to [B, w, H, W]
-        logits: Tensor = self.head(x)  # [B, C * finer^2, H, W]
-        return F.pixel_shuffle(logits, self.finer)
+        logits: Tensor = self.head(x)
+        return logits
 
 
 class Residual(nn.Module):
