@@ -3,7 +3,7 @@
     python -m benchmarks.fine_tuning FOLDER [--budget 5m] [--ignore 11]
 
 Draws 400 scenes of 360x480, trains the network that `train` chooses here on them for the budget, then trains it on
-FOLDER twice for the same budget: from random weights, and from these. Validation mIoU on FOLDER, as `train` says it;
+FOLDER twice for the same budget: from random weights, and from these. Validation mIoU on FOLDER, as in the log;
 random numbers of order and augmentation are the same in both.
 """
 
@@ -45,10 +45,10 @@ def main() -> None:
         }
         for name, settings in runs.items():
             layers = make_settings(settings, more if name == "scenes" else {})
-            training = intarsia.train(given.folder, place / name, layers)
+            training = intarsia.train(given.folder, place / f"from-{name}", layers)
             assert training.scores is not None
             print(f"from {name}: mIoU {training.scores.miou:.4f} after {training.steps} steps")
-            print(f"  on the way: {curve(place / name)}")
+            print(f"  on the way: {curve(training.folder)}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from intarsia.checkpoint import State, read_checkpoint, restore, save_checkpoint
+from intarsia.checkpoint import State, read_checkpoint, refuse_other_settings, restore, save_checkpoint
 from intarsia.errors import MachineError, ModelFileError, SettingsError
 from intarsia.metrics import Scores
 from intarsia.optim import make_optimizer, update_average
@@ -30,7 +30,9 @@ def fresh_state() -> State:
 
 def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
     """As a training does it that is continued."""
-    restore(state, read_checkpoint(path, settings), path)
+    saved = read_checkpoint(path)
+    refuse_other_settings(saved, settings, path)
+    restore(state, saved, path)
 
 
 def take_step(state: State) -> None:

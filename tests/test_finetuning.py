@@ -55,6 +55,13 @@ def test_a_fine_tuned_network_of_transformers_needs_its_folder_no_more(scenes: P
     moved.rename(folder)
 
 
+def test_a_network_that_keeps_tensors_is_validated_and_trained_on(scenes: Path, tmp_path: Path) -> None:
+    """BEiT keeps what it computed for a size, also in a validation, which is what comes first."""
+    folder = transformers_checkpoint(tmp_path / "checkpoint", "beit")
+    given = {**settings(2, {"name": f"hf:{folder}"}), "train": {**SHORT, "size": (48, 64)}}
+    assert train(scenes, tmp_path / "run", given).steps == 2
+
+
 def test_a_continued_run_keeps_its_weights_and_where_they_came_from(scenes: Path, tmp_path: Path) -> None:
     first = train(scenes, tmp_path / "first", settings(model=SMALL)).folder
     begin = {**SMALL, "pretrained": str(first)}
@@ -133,7 +140,7 @@ def test_a_network_of_ours_takes_none_of_ones_own(scenes: Path, tmp_path: Path) 
         ),
         (
             nn.Conv2d(1, 4, 1),
-            r"does not take a batch of 2 images with 3 bands, padded to multiples of 32: .*channel",
+            r"does not take a batch of 2 images of 32x32, 3 bands: .*channel",
         ),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten()), r"The network gave a tensor of shape"),
     ],
@@ -169,3 +176,49 @@ def test_the_name_of_a_network_may_be_given_apart(scenes: Path, tmp_path: Path) 
     assert load(train(scenes, tmp_path / "run", given, model="unet").folder).card.model.name == "unet"
     with pytest.raises(SettingsError, match="Did you mean 'unet'"):
         train(scenes, tmp_path / "other", given, model="unit")
+
+
+def test_a_run_to_begin_with_brings_its_network_and_shape(scenes: Path, tmp_path: Path) -> None:
+    first = train(scenes, tmp_path / "first", settings(model=SMALL)).folder
+    _, card = load_model(train(scenes, tmp_path / "second", settings(model={"pretrained": str(first)})).folder)
+    assert (card.model.name, card.model.width, card.model.depth, card.model.stem) == ("unet", 4, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": {"width": 8}}, r"model\.width = 8: a module of your own has no such setting"),
+        ({"model": {"pretrained": "x.safetensors"}}, r"model\.pretrained = x\.safetensors: a module of your own"),
+        ({"optim": {"freeze": "always"}}, r"optim\.freeze, freeze_norm and layer_decay are for an encoder"),
+    ],
+)
+def test_settings_that_a_module_of_ones_own_does_not_have(
+    given: dict[str, dict[str, object]], words: str, scenes: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        train(scenes, tmp_path / "run", {"train": SHORT, **given}, model=nn.Conv2d(3, 4, 1))
+
+
+def test_a_class_is_no_network(scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"is neither the name of a network nor an nn\.Module\. Give an instance"
+    ):
+        train(scenes, tmp_path / "run", settings(), model=Own)
+
+
+def test_a_run_from_a_folder_that_is_gone_is_continued(scenes: Path, tmp_path: Path) -> None:
+    folder = transformers_checkpoint(tmp_path / "checkpoint", "segformer")
+    given = settings(2, {"name": f"hf:{folder}"})
+    train(scenes, tmp_path / "run", given)
+    folder.rename(tmp_path / "elsewhere")
+    longer = {**given, "train": {**SHORT, "steps": 2}}
+    assert train(scenes, tmp_path / "run", longer, resume=True).steps == 2
+
+
+def test_an_encoder_that_is_tied_to_a_size_is_refused_before_the_first_step(scenes: Path, tmp_path: Path) -> None:
+    given = settings(model={"name": "smp:Unet/tu-maxvit_tiny_rw_224", "pretrained": False})
+    given["train"] = {**SHORT, "size": (224, 224)}
+    with pytest.raises(
+        SettingsError, match=r"takes no batch of 2 images of 256x224.*Choose one that takes any size"
+    ):
+        train(scenes, tmp_path / "run", given)

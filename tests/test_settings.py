@@ -189,3 +189,8 @@ def test_unreadable_toml(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"binary\.toml: is not valid TOML"):
         read_toml(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize(("given", "freeze"), [("true", "always"), ("false", 0), ("always", "always"), ("20", 20)])
+def test_freeze_takes_yes_and_no_for_what_they_mean(given, freeze):
+    assert make_settings(parse_overrides([f"optim.freeze={given}"])).optim.freeze == freeze

@@ -70,26 +70,35 @@ def save_checkpoint(path: Path, settings: Settings, state: State) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def read_checkpoint(path: Path, settings: Settings) -> dict[str, Any]:
-    """What the checkpoint holds, for `restore`; its entry `network` says how to build the network.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What the checkpoint holds, for `restore`: `settings` it was trained with, `network` how to build it.
 
     Raises:
         ModelFileError: the checkpoint is damaged.
-        SettingsError: the settings differ in something that changes the result.
     """
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        trained_with = Settings.model_validate_json(saved["settings"])
+        saved["settings"] = Settings.model_validate_json(saved["settings"])
         saved["network"] = json.loads(saved["network"])
     except Exception as error:  # whatever unpickling raises on damaged bytes
         raise ModelFileError(f"{path}: is damaged and cannot be continued from: {type(error).__name__}.") from None
+    return saved
+
+
+def refuse_other_settings(saved: dict[str, Any], settings: Settings, path: Path) -> None:
+    """Refuses to continue with settings that change the result.
+
+    Raises:
+        SettingsError: they differ; all differences are in its message.
+    """
     changed = {
-        name: values for name, values in differences(trained_with, settings).items() if name not in _FREE_TO_CHANGE
+        name: values
+        for name, values in differences(saved["settings"], settings).items()
+        if name not in _FREE_TO_CHANGE
     }
     if changed:
         lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
         raise SettingsError(f"{path.parent}: was trained with other settings:\n{lines}\nGive the same ones.")
-    return saved
 
 
 def restore(state: State, saved: dict[str, Any], path: Path) -> None:

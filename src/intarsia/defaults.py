@@ -12,8 +12,10 @@ import torch
 
 from intarsia.data.check.inspection import Inspection
 from intarsia.data.dataset import memory_bytes
-from intarsia.networks import CUSTOM, find_network
-from intarsia.settings import Precision, Settings
+from intarsia.errors import SettingsError
+from intarsia.finetuning import shape_in
+from intarsia.networks import CUSTOM, find_network, make_blueprint
+from intarsia.settings import ModelSettings, Precision, Settings
 
 _SIZE_STEP = 32
 _LARGEST_SIZE = {"cpu": 512, "accelerator": 768}
@@ -36,7 +38,14 @@ _MOST_WORKERS = 8
 _DEFAULT_BUDGET = 600.0  # seconds
 
 
-def resolve(settings: Settings, seen: Inspection, device: torch.device, own: bool = False) -> Settings:
+def resolve(
+    settings: Settings,
+    seen: Inspection,
+    device: torch.device,
+    *,
+    own: bool = False,
+    begun: ModelSettings | None = None,
+) -> Settings:
     """Fills every setting that is None.
 
     Args:
@@ -44,13 +53,19 @@ def resolve(settings: Settings, seen: Inspection, device: torch.device, own: boo
         seen: what the files hold.
         device: where to train.
         own: whether the network is a module of the user's own.
+        begun: the section `model` of the run that is continued.
 
     Raises:
-        SettingsError: there is no such network.
+        SettingsError: there is no such network, or a setting that a module of the user's own does not have.
+        ModelFileError: the run to begin with is damaged.
+        MachineError: what is published for the network cannot be asked for.
     """
     on_cpu = device.type == "cpu"
     size = settings.train.size or _training_size(seen.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"])
-    model = _model(settings, seen, on_cpu, own)
+    if own:
+        model = _of_own_module(settings.model)
+    else:
+        model = _given(begun) | _given(settings.model) if begun else _model(settings, seen, on_cpu)
     train = {
         "batch": _BATCH,
         "precision": best_precision(device),
@@ -75,19 +90,37 @@ def resolve(settings: Settings, seen: Inspection, device: torch.device, own: boo
     return Settings.model_validate(settings.model_dump() | filled)
 
 
-def _model(settings: Settings, seen: Inspection, on_cpu: bool, own: bool) -> dict[str, Any]:
-    """The section `model`, with the shape of our own networks and where the weights come from."""
-    if own:
-        return {**_given(settings.model), "name": CUSTOM, "pretrained": False}
-    name = settings.model.name or (_ON_CPU if on_cpu else _ELSEWHERE)
+def _of_own_module(given: ModelSettings) -> dict[str, Any]:
+    """The section `model` for a module of the user's own, which has no settings.
+
+    Raises:
+        SettingsError: there are some.
+    """
+    surplus = [name for name, value in vars(given).items() if value != getattr(ModelSettings(), name)]
+    if surplus and given.name != CUSTOM:
+        raise SettingsError(
+            f"model.{surplus[0]} = {getattr(given, surplus[0])}: a module of your own has no such setting. Leave "
+            "it out."
+        )
+    return {"name": CUSTOM, "pretrained": False}
+
+
+def _model(settings: Settings, seen: Inspection, on_cpu: bool) -> dict[str, Any]:
+    """The section `model`: name and shape of the run to begin with, or chosen; published weights if any."""
+    given = _given(settings.model)
+    before = shape_in(settings.model.pretrained)
+    name = settings.model.name or before.get("name") or (_ON_CPU if on_cpu else _ELSEWHERE)
     network = find_network(name)
     shape = shape_of(name, seen.size, on_cpu)
-    published = network.pretrained is not None
-    begin: dict[str, Any] = {"pretrained": published, "auxiliary": network.auxiliary(name), "revision": None}
-    given = _given(settings.model)
-    if "revision" not in given:
-        begin["revision"] = network.revision(settings.model.model_copy(update={"name": name}))
-    return {**shape, **begin, **given, "name": name}
+    if before.get("name") == name:
+        shape |= {one: before[one] for one in network.settings if before.get(one) is not None}
+    named = settings.model.model_copy(update={"name": name})
+    chosen = {**shape, "auxiliary": network.auxiliary(name), **given, "name": name}
+    chosen["revision"] = network.revision(named)
+    if settings.model.pretrained is None:
+        published = network.published(make_blueprint(ModelSettings(**chosen), seen.bands, 1))
+        chosen["pretrained"] = published is not None
+    return chosen
 
 
 def shape_of(name: str, size: tuple[int, int], on_cpu: bool) -> dict[str, Any]:
@@ -129,6 +162,6 @@ def _small_stem(median: tuple[int, int]) -> int:
     return next((stem for stem in (4, 2) if min(median) / stem >= _SMALLEST_WORKING_SIDE), 1)
 
 
-def _given(section: object) -> Mapping[str, Any]:
+def _given(section: object) -> dict[str, Any]:
     """The settings of a section that are not None."""
     return {name: value for name, value in vars(section).items() if value is not None}

@@ -2,58 +2,104 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from intarsia.errors import SettingsError, listing
-from intarsia.modelfile import ModelCard
-from intarsia.networks import CUSTOM, find_network, pretrained_for
+from intarsia.errors import ModelFileError, SettingsError, listing
+from intarsia.modelfile import MODEL_FILE, ModelCard, is_model_file, read_model_file
+from intarsia.networks import CUSTOM, find_network, published_or_foreign
 from intarsia.networks.contract import Pretrained
 from intarsia.networks.segmenter import Segmenter
-from intarsia.networks.transfer import transfer
+from intarsia.networks.transfer import refuse_no_numbers, transfer
 from intarsia.settings import Settings
 
 
-def begin_with(segmenter: Segmenter, card: ModelCard, dtype: str) -> tuple[ModelCard, tuple[str, ...]]:
+def begin_with(segmenter: Segmenter, card: ModelCard) -> tuple[ModelCard, tuple[str, ...]]:
     """Puts the weights that `model.pretrained` names into a segmenter, with their statistics where they fit.
 
     Args:
         segmenter: with fresh weights, and the statistics of the training images.
         card: its card.
-        dtype: of the training images.
 
     Returns:
         The card with the weights' source and licence; lines that tell what became of each tensor.
 
     Raises:
         SettingsError: nothing is published for this network.
-        ModelFileError: a file is damaged, or of another network.
+        ModelFileError: a file is missing, damaged, or of another network.
         MachineError: the weights cannot be got.
     """
-    if card.model.name == CUSTOM:
+    chosen = card.model.pretrained
+    if chosen is False or chosen is None:
         return card, ()
-    found = pretrained_for(card.blueprint)
-    if found is None:
-        return card, ()
+    path = weights_file(chosen) if isinstance(chosen, str) else None
+    if path is not None and is_model_file(path):
+        found = _of_our_own(path, card)
+    else:
+        found = published_or_foreign(card.blueprint, path)
     prefixes = find_network(str(card.model.name)).encoder(segmenter.network)
     done = transfer(segmenter.network, found, card.blueprint, prefixes)
-    told = [
+    told = (
         f"weights: {found.source}; licence: {found.licence}",
         str(done),
-        _take_statistics(segmenter, found, dtype),
-    ]
-    return replace(card, weights={"source": found.source, "licence": found.licence}), tuple(told)
+        _take_statistics(segmenter, found, card),
+    )
+    return replace(card, weights={"source": found.source, "licence": found.licence}), told
 
 
-def _take_statistics(segmenter: Segmenter, found: Pretrained, dtype: str) -> str:
+def weights_file(chosen: str) -> Path:
+    """The file that `model.pretrained` names, or that of a folder: a run, or what save_pretrained wrote.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    path = Path(chosen).expanduser()
+    if not path.exists():
+        raise ModelFileError(
+            f"model.pretrained = {path}: does not exist. Give true, false, or a file or folder with weights."
+        )
+    if path.is_dir() and not (path / MODEL_FILE).is_file():
+        raise ModelFileError(f"model.pretrained = {path}: holds no {MODEL_FILE}.")
+    return path / MODEL_FILE if path.is_dir() else path
+
+
+def shape_in(chosen: object) -> dict[str, Any]:
+    """The section `model` of the run that `model.pretrained` names; nothing where it names no run of ours."""
+    if not isinstance(chosen, str) or not is_model_file(path := weights_file(chosen)):
+        return {}
+    header, _ = read_model_file(path)
+    return dict(header["model"])
+
+
+def _of_our_own(path: Path, card: ModelCard) -> Pretrained:
+    """Weights that `intarsia train` wrote, with their own statistics and what is known of where they came from."""
+    header, tensors = read_model_file(path)
+    stem, wanted = header["model"].get("stem") or 1, card.model.stem or 1
+    if stem != wanted:
+        raise ModelFileError(
+            f"{path}: was trained with model.stem = {stem}, this network has {wanted}. Leave model.stem out: it is "
+            "taken from the weights."
+        )
+    mean, std = (tuple(tensors.pop(name).flatten().tolist()) for name in ("mean", "std"))
+    tensors = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
+    refuse_no_numbers(tensors, str(path))
+    source, known = f"{path} ({header['model']['name']})", header.get("weights") or {}
+    return Pretrained(
+        tensors, source, known.get("licence", "your own"), mean, std, dtype=header.get("dtype", "uint8")
+    )
+
+
+def _take_statistics(segmenter: Segmenter, found: Pretrained, card: ModelCard) -> str:
     """The weights' own mean and deviation where the images are of their kind, else the data's own stay."""
     mean, std = found.mean, found.std
     ours = "input: mean and deviation of the training images"
     if mean is None or std is None:
-        return ours
+        return f"{ours}, since the weights' own are not known"
     bands, wanted = segmenter.bands, len(mean)
-    if dtype != "uint8":
-        return f"{ours}, since the weights' own are for 8 bits"
+    if card.dtype != found.dtype:
+        return f"{ours}, since the weights' own are for {found.dtype}, and these are {card.dtype}"
     if bands == 1 and wanted == 3:  # as a grey picture with three equal bands
         mean, std = (sum(mean) / 3,), (sum(std) / 3,)
     elif bands != wanted:
@@ -61,7 +107,8 @@ def _take_statistics(segmenter: Segmenter, found: Pretrained, dtype: str) -> str
     with torch.no_grad():
         for buffer, values in ((segmenter.mean, mean), (segmenter.std, std)):
             buffer.copy_(torch.tensor(values).view_as(buffer))
-    return f"input: mean and deviation as the weights had them ({', '.join(f'{value:.1f}' for value in mean)})"
+    whose = "of ImageNet, since nothing states the weights' own" if found.assumed else "as the weights had them"
+    return f"input: mean and deviation {whose} ({', '.join(f'{value:.1f}' for value in mean)})"
 
 
 def refuse_unfit(segmenter: Segmenter, card: ModelCard, settings: Settings) -> None:
@@ -75,28 +122,38 @@ def refuse_unfit(segmenter: Segmenter, card: ModelCard, settings: Settings) -> N
     assert train.size is not None
     assert train.batch is not None
     shapes = deepcopy(segmenter).to("meta").train()
-    image = torch.empty(train.batch, card.bands, *train.size, device="meta")
-    target = torch.empty(train.batch, *train.size, dtype=torch.int64, device="meta")
-    own = card.model.name == CUSTOM
-    try:
-        (logits, _), *_ = shapes.heads(image, target)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        mend = ", or model.norm=group" if card.model.name == "unet" else ""
-        raise SettingsError(
-            f"train.batch = {train.batch} with train.size = {train.size} leaves BatchNorm a single value. Use a "
-            f"larger size or batch{mend}."
-        ) from None
-    except (RuntimeError, TypeError) as error:
-        if not own or "meta" in str(error):  # an operation that needs numbers: nothing is known, nothing is said
+    height, width = train.size
+    logits = None
+    for size in ((height, width), (height + segmenter.stride, width)):
+        image = torch.empty(train.batch, card.bands, *size, device="meta")
+        target = torch.empty(train.batch, *size, dtype=torch.int64, device="meta")
+        try:
+            (logits, _), *_ = shapes.heads(image, target)
+        except Exception as error:  # a network of the user's own may raise anything
+            _refuse(error, card, settings, f"{train.batch} images of {size[0]}x{size[1]}, {card.bands} bands")
             return
-        raise SettingsError(
-            f"Your network does not take a batch of {train.batch} images with {card.bands} bands, padded to "
-            f"multiples of {segmenter.stride}: {str(error).splitlines()[0].rstrip('.')}."
-        ) from None
+    assert logits is not None
     if logits.shape[1] != len(card.labels):
         raise SettingsError(
             f"Your network gives {logits.shape[1]} logits for each pixel; the dataset has {len(card.labels)} "
             f"classes: {listing(card.labels.names)}."
         )
+
+
+def _refuse(error: Exception, card: ModelCard, settings: Settings, batch: str) -> None:
+    """Says what a network cannot take; an operation that needs numbers says nothing."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    if "more than 1 value per channel" in reason:
+        mend = ", or model.norm=group" if card.model.name == "unet" else ""
+        raise SettingsError(
+            f"train.batch = {settings.train.batch} with train.size = {settings.train.size} leaves BatchNorm a "
+            f"single value. Use a larger size or batch{mend}."
+        ) from None
+    if card.model.name == CUSTOM and "meta" not in reason:
+        raise SettingsError(f"Your network does not take a batch of {batch}: {reason}.") from None
+    if isinstance(error, AssertionError):  # timm's word for a size that it does not take
+        raise SettingsError(
+            f"Network {card.model.name}: takes no batch of {batch}: {reason}. Choose one that takes any size."
+        ) from None
+    if not isinstance(error, RuntimeError | NotImplementedError):
+        raise error

@@ -55,12 +55,14 @@ def fetch(repository: str, name: str, revision: str | None = None, then: str = _
         ) from None
     except trouble.RemoteEntryNotFoundError:
         raise SettingsError(f"{repository}: has no file {name}.") from None
-    except (trouble.LocalEntryNotFoundError, trouble.OfflineModeIsEnabled, trouble.HfHubHTTPError, OSError):
+    except (trouble.LocalEntryNotFoundError, trouble.OfflineModeIsEnabled, trouble.HTTPError):
         at = f" --revision {revision}" if revision else ""
         raise MachineError(
             f"{repository}/{name}: is not in the cache, and the hub cannot be reached. Where there is a network: "
             f"`hf download {repository}{at} --local-dir FOLDER`; then here {then}."
         ) from None
+    except OSError as error:
+        raise MachineError(f"{repository}/{name}: cannot be kept in the cache of the hub: {error}.") from None
 
 
 def fetch_optional(repository: str, name: str, revision: str | None = None) -> Path | None:

@@ -19,7 +19,7 @@ from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: some networks keep tensors (BEiT), and may be trained on with them
 def predict_logits(segmenter: Segmenter, image: NDArray[Any]) -> Tensor:
     """Logits of one image.
 

@@ -9,12 +9,13 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -44,6 +45,7 @@ class ModelCard:
         data: how the training data were read and split, so that scoring uses the same.
         config: how the source library describes the network; empty for our own.
         weights: where the training began: {"source", "licence"}; empty for random weights.
+        dtype: of the training images: uint8, uint16 or float32.
         training: free notes: steps, seconds, scores.
     """
 
@@ -53,6 +55,7 @@ class ModelCard:
     data: DataSettings
     config: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
+    dtype: str = "uint8"
     training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -92,6 +95,8 @@ def save_model(segmenter: Segmenter, card: ModelCard, path: Path) -> None:
         "data": card.data.model_dump(mode="json"),
         "config": dict(card.config),
         "weights": dict(card.weights),
+        "dtype": card.dtype,
+        "library": _library_of(card),
         "training": dict(card.training),
     }
     header["sha256"] = _digest(header, weights)
@@ -111,25 +116,9 @@ def load_model(path: str | Path, network: nn.Module | None = None) -> tuple[Segm
         MachineError: the library of its network is not installed.
     """
     path = find_model_file(Path(path))
+    header, weights = _parts_of(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read: {error.strerror}.") from None
-    header = _read_header(content, path)
-    try:
-        weights = load(content)
-    except SafetensorError as error:
-        raise ModelFileError(f"{path}: is truncated or damaged: {error}. Copy or train it again.") from None
-    try:
-        card = ModelCard(
-            model=ModelSettings.model_validate(header["model"]),
-            labels=Labels.from_dict(header["labels"]),
-            bands=int(header["bands"]),
-            data=DataSettings.model_validate(header["data"]),
-            config=header.get("config", {}),
-            weights=header.get("weights", {}),
-            training=header["training"],
-        )
+        card = _card_of(header)
         _refuse_other_network(card, network, path)
         segmenter = build_segmenter(card, (0.0,) * card.bands, (1.0,) * card.bands, network)
     except (MachineError, ModelFileError):
@@ -139,10 +128,67 @@ def load_model(path: str | Path, network: nn.Module | None = None) -> tuple[Segm
         raise ModelFileError(
             f"{path}: its header cannot be understood (written by Intarsia {header.get('version')}): {reason}"
         ) from None
-    _load_weights(segmenter, weights, path)
+    _load_weights(segmenter, weights, path, written_with=header.get("library"), here=_library_of(card))
+    _refuse_changed(header, weights, path)
+    return segmenter.eval(), card
+
+
+def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors of a model file of ours, as they were saved.
+
+    Raises:
+        ModelFileError: missing, empty, truncated, a pickle, damaged, or not a model file of ours.
+    """
+    header, weights = _parts_of(path)
+    _refuse_changed(header, weights, path)
+    return header, weights
+
+
+def _parts_of(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors, whoever changed them."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}.") from None
+    header = _read_header(content, path)
+    try:
+        weights = load(content)
+    except SafetensorError as error:
+        raise ModelFileError(f"{path}: is truncated or damaged: {error}. Copy or train it again.") from None
+    return header, weights
+
+
+def _refuse_changed(header: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> None:
     if _digest(header, weights) != header.get("sha256"):
         raise ModelFileError(f"{path}: is not what was saved (SHA-256 differs). Copy or train it again.")
-    return segmenter.eval(), card
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether a file says of itself that it is ours, sound or not."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "intarsia" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+def _card_of(header: Mapping[str, Any]) -> ModelCard:
+    return ModelCard(
+        model=ModelSettings.model_validate(header["model"]),
+        labels=Labels.from_dict(header["labels"]),
+        bands=int(header["bands"]),
+        data=DataSettings.model_validate(header["data"]),
+        config=header.get("config", {}),
+        weights=header.get("weights", {}),
+        dtype=header.get("dtype", "uint8"),
+        training=header["training"],
+    )
+
+
+def _library_of(card: ModelCard) -> str | None:
+    """The library that a network's module is from, with its version: `transformers 5.24.0`."""
+    name = None if card.model.name == CUSTOM else find_network(str(card.model.name)).library
+    return None if name is None else f"{name} {version(name)}"
 
 
 def find_model_file(path: Path) -> Path:
@@ -201,7 +247,9 @@ def _refuse_other_network(card: ModelCard, network: nn.Module | None, path: Path
         raise ModelFileError(f"{path}: its network is {card.model.name}, not one of your own. Leave network out.")
 
 
-def _load_weights(segmenter: Segmenter, weights: dict[str, Tensor], path: Path) -> None:
+def _load_weights(
+    segmenter: Segmenter, weights: dict[str, Tensor], path: Path, *, written_with: str | None, here: str | None
+) -> None:
     own = segmenter.state_dict()
     wrong = {
         "missing": [name for name in own if name not in weights],
@@ -210,7 +258,8 @@ def _load_weights(segmenter: Segmenter, weights: dict[str, Tensor], path: Path) 
     }
     if any(wrong.values()):
         parts = [f"{len(names)} {kind} ({listing(names, 10)})" for kind, names in wrong.items() if names]
-        raise ModelFileError(f"{path}: its weights belong to another network: {', '.join(parts)}.")
+        library = f" It was written with {written_with}; here is {here}." if written_with != here else ""
+        raise ModelFileError(f"{path}: its weights belong to another network: {', '.join(parts)}.{library}")
     segmenter.load_state_dict(weights)
 
 

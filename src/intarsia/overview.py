@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from intarsia import hub
 from intarsia.defaults import shape_of
 from intarsia.errors import IntarsiaError, MachineError, SettingsError, did_you_mean
+from intarsia.inference import find_device
 from intarsia.networks import EXAMPLES, NETWORKS, find_network, make_blueprint
 from intarsia.networks.contract import Blueprint, Network
 from intarsia.networks.segmenter import Segmenter
@@ -89,7 +90,7 @@ def model(name: str, size: tuple[int, int] = (512, 512), bands: int = 3, classes
         MachineError: its library is not installed, or its config cannot be got.
     """
     network = find_network(name)
-    settings = ModelSettings(name=name).model_copy(update=shape_of(name, size, on_cpu=True))
+    settings = ModelSettings(name=name).model_copy(update=shape_of(name, size, on_cpu=find_device().type == "cpu"))
     blueprint = make_blueprint(settings, bands, classes)
     built = _shapes(network, blueprint)
     published = network.published(blueprint)
@@ -140,6 +141,6 @@ def _gflops(
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             segmenter(torch.empty(1, bands, *size, device="meta"))
-    except (RuntimeError, ValueError):
+    except (AssertionError, RuntimeError, ValueError):
         return None
     return float(counter.get_total_flops()) / 1e9

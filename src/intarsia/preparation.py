@@ -19,6 +19,7 @@ from intarsia.data.check.inspection import Inspection
 from intarsia.data.dataset import TrainingPairs
 from intarsia.data.index import find_dataset
 from intarsia.data.pairs import Dataset, Pair
+from intarsia.errors import SettingsError
 from intarsia.finetuning import begin_with, refuse_unfit
 from intarsia.inference import find_device
 from intarsia.losses import Loss, make_loss
@@ -56,6 +57,10 @@ def as_settings(
     Raises:
         SettingsError: unknown or contradicting settings, or no such network.
     """
+    if model is not None and not isinstance(model, str | nn.Module):
+        raise SettingsError(
+            f"model = {model!r}: is neither the name of a network nor an nn.Module. Give an instance."
+        )
     settings = given if isinstance(given, Settings) else make_settings(given or {})
     if isinstance(model, str):
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"name": model})})
@@ -79,7 +84,7 @@ def describe(
         SettingsError: there is no such network, or a setting that it does not have.
         MachineError: its library is not installed, or its config cannot be got.
     """
-    card = ModelCard(settings.model, seen.refuse_errors(), seen.bands, settings.data)
+    card = ModelCard(settings.model, seen.refuse_errors(), seen.bands, settings.data, dtype=seen.dtype)
     if saved is not None:
         return replace(card, config=saved["config"], weights=saved["weights"])
     if module is not None:
@@ -131,10 +136,15 @@ def begin(
     settings = setup.settings
     torch.manual_seed(settings.train.seed)
     segmenter = build_segmenter(setup.card, seen.mean, seen.std, module)
-    card, told = (setup.card, ()) if resume else begin_with(segmenter, setup.card, seen.dtype)
+    card, told = (setup.card, ()) if resume else begin_with(segmenter, setup.card)
     refuse_unfit(segmenter, card, settings)
     entry = find_network(str(card.model.name)) if module is None else custom(module)
     encoder = tuple(f"network.{start}" for start in entry.encoder(segmenter.network))
+    if not encoder and (settings.optim.freeze or settings.optim.freeze_norm or settings.optim.layer_decay != 1):
+        raise SettingsError(
+            f"optim.freeze, freeze_norm and layer_decay are for an encoder, and {card.model.name} has none that we "
+            "know: give your module a child called encoder or backbone."
+        )
     setup = replace(setup, card=card, encoder=encoder)
     segmenter = segmenter.to(setup.device).to(memory_format=torch.channels_last)
     state = State(

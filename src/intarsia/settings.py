@@ -40,6 +40,11 @@ def _height_width(size: object) -> object:
     return size
 
 
+def _always(steps: object) -> object:
+    """True and false as steps: always, and none."""
+    return {True: "always", False: 0}[steps] if isinstance(steps, bool) else steps
+
+
 def listed(value: object) -> object:
     """A number or text alone -> a list of it; anything else is left to the validator."""
     return [value] if isinstance(value, int | str) else value
@@ -163,7 +168,7 @@ class OptimSettings(Section):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="each block of the encoder learns at this share of the rate of the block after it"
     )
-    freeze: Annotated[int, Field(ge=0)] | Literal["always"] = Field(
+    freeze: Annotated[Annotated[int, Field(ge=0)] | Literal["always"], BeforeValidator(_always)] = Field(
         0, description="optimizer steps in which the encoder stays as it is; always = throughout"
     )
     freeze_norm: bool = Field(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from intarsia import draw
-from intarsia.checkpoint import State, read_checkpoint, restore, save_checkpoint
+from intarsia.checkpoint import State, read_checkpoint, refuse_other_settings, restore, save_checkpoint
 from intarsia.data.augment import Transform
 from intarsia.data.check.inspection import inspect
 from intarsia.data.dataset import Batch, batches
@@ -113,9 +113,12 @@ def train(
     folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
     seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
     seen.refuse_errors()
-    settings = resolve(settings, seen, device, own=module is not None)
+    saved = read_checkpoint(folder / CHECKPOINT) if resume else None
+    begun = saved["settings"].model if saved else None
+    settings = resolve(settings, seen, device, own=module is not None, begun=begun)
     find_loss(settings.loss)
-    saved = read_checkpoint(folder / CHECKPOINT, settings) if resume else None
+    if saved:
+        refuse_other_settings(saved, settings, folder / CHECKPOINT)
     card = describe(settings, seen, saved and saved["network"], module)
     with Run(folder) as run, stop_request() as stop:
         setup = set_up(run, card, dataset, seen, settings, transform)

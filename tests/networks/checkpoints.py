@@ -116,7 +116,54 @@ def _eomt() -> nn.Module:
     return transformers.EomtForUniversalSegmentation(config)
 
 
+def _mobilevitv2() -> nn.Module:
+    config = transformers.MobileViTV2Config(
+        width_multiplier=0.25, n_attn_blocks=[1, 1, 1], base_attn_unit_dims=[32, 48, 64], num_labels=CLASSES
+    )
+    return transformers.MobileViTV2ForSemanticSegmentation(config)
+
+
+def _maskformer() -> nn.Module:
+    decoder = transformers.DetrConfig(
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        num_queries=8,
+    )
+    config = transformers.MaskFormerConfig(
+        backbone_config=transformers.SwinConfig(**_SWIN, out_features=_STAGES),
+        decoder_config=decoder,
+        fpn_feature_size=32,
+        mask_feature_size=32,
+        num_labels=CLASSES,
+    )
+    return transformers.MaskFormerForInstanceSegmentation(config)
+
+
+def _eomt_dinov3() -> nn.Module:
+    config = transformers.EomtDinov3Config(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=16,
+        num_blocks=2,
+        num_queries=8,
+        num_upscale_blocks=2,
+        num_labels=CLASSES,
+    )
+    return transformers.EomtDinov3ForUniversalSegmentation(config)
+
+
 TRANSFORMERS = {
+    "mobilevitv2": _mobilevitv2,
+    "maskformer": _maskformer,
+    "eomt_dinov3": _eomt_dinov3,
     "segformer": _segformer,
     "upernet-convnext": _upernet_convnext,
     "upernet-swin": _upernet_swin,

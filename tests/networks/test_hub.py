@@ -96,7 +96,8 @@ def test_downloaded_once_then_from_the_cache(hub: str, scenes: Path, tmp_path: P
     file = FETCH % ((REPOSITORY, "model.safetensors", COMMIT),)
     code, said = python(file, home, HF_HUB_OFFLINE="1")
     assert code == 0, said
-    assert hashlib.sha256(Path(said.strip()).read_bytes()).hexdigest()
+    assert len(Path(said.strip()).read_bytes()) > 40_000_000
+    assert COMMIT in said
     code, said = python(file, tmp_path / "empty", HF_HUB_OFFLINE="1")
     assert code == 1
     assert (

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,12 @@ from safetensors.torch import save, save_file
 from torchvision.models.segmentation import DeepLabV3_MobileNet_V3_Large_Weights
 
 from intarsia.errors import MachineError, ModelFileError, SettingsError
-from intarsia.finetuning import begin_with
+from intarsia.finetuning import begin_with, weights_file
 from intarsia.modelfile import ModelCard, save_model
-from intarsia.networks import make_blueprint, pretrained_for
+from intarsia.networks import make_blueprint, published_or_foreign
 from intarsia.networks.contract import Pretrained
 from intarsia.networks.segmenter import Segmenter
-from intarsia.networks.transfer import adapt_bands
+from intarsia.networks.transfer import adapt_bands, read_tensors
 from intarsia.settings import ModelSettings
 from tests.conftest import HubCache
 from tests.networks.checkpoints import transformers_checkpoint
@@ -38,16 +40,20 @@ def begun(
     name: str, bands: int = 3, dtype: str = "uint8", pretrained: bool | str = True
 ) -> tuple[Segmenter, ModelCard, str]:
     """A segmenter that begins with the weights, its card, and what was said."""
-    card = card_of(ModelSettings(name=name, pretrained=pretrained), bands)
+    card = replace(card_of(ModelSettings(name=name, pretrained=pretrained), bands), dtype=dtype)
     segmenter = segmenter_of(card, seed=5)
-    card, told = begin_with(segmenter, card, dtype)
+    card, told = begin_with(segmenter, card)
     return segmenter, card, "\n".join(told)
 
 
 def found(name: str, pretrained: bool | str = True) -> Pretrained:
-    weights = pretrained_for(make_blueprint(ModelSettings(name=name, pretrained=pretrained), 3, 4))
-    assert weights is not None
-    return weights
+    path = weights_file(pretrained) if isinstance(pretrained, str) else None
+    return published_or_foreign(make_blueprint(ModelSettings(name=name, pretrained=pretrained), 3, 4), path)
+
+
+def unet(**settings: object) -> tuple[Segmenter, ModelCard]:
+    card = card_of(ModelSettings(**{"width": 4, "depth": 2, "up": "bilinear", **settings}), 3)
+    return segmenter_of(card), card
 
 
 def resnet18() -> dict[str, torch.Tensor]:
@@ -101,7 +107,7 @@ def test_pictures_of_16_bits_keep_their_own_statistics(hub_cache: HubCache) -> N
     publish_resnet18(hub_cache)
     segmenter, _, told = begun("smp:Unet/resnet18", dtype="uint16")
     assert segmenter.mean.flatten().tolist() == [120.0] * 3
-    assert "since the weights' own are for 8 bits" in told
+    assert "since the weights' own are for uint8, and these are uint16" in told
 
 
 def test_an_encoder_of_timm(hub_cache: HubCache) -> None:
@@ -180,7 +186,7 @@ def test_a_whole_network_of_torchvision(published: Path, auxiliary: bool) -> Non
     settings = ModelSettings(name="torchvision:deeplabv3_mobilenet_v3_large", pretrained=True, auxiliary=auxiliary)
     card = card_of(settings, 3)
     segmenter = segmenter_of(card, seed=5)
-    card, told = begin_with(segmenter, card, "uint8")
+    card, told = begin_with(segmenter, card)
     donor = torch.load(published, weights_only=True)
     assert segmenter.state_dict()["network.backbone.4.block.0.0.weight"].equal(donor["backbone.4.block.0.0.weight"])
     heads = "(classifier.4, aux_classifier.4)" if auxiliary else "(classifier.4)"
@@ -242,7 +248,7 @@ def test_weights_of_a_run_of_our_own_come_with_their_statistics_and_licence(tmp_
     save_model(donor, card, tmp_path / "model.safetensors")
     begin = card_of(settings.model_copy(update={"pretrained": str(tmp_path)}), 3)
     segmenter = segmenter_of(begin, seed=2)
-    begin, told = begin_with(segmenter, begin, "uint8")
+    begin, told = begin_with(segmenter, begin)
     assert segmenter.network.encoder[1][0].weight.equal(donor.network.encoder[1][0].weight)
     assert segmenter.mean.flatten().tolist() == [90.0] * 3
     assert begin.weights == {"source": f"{tmp_path / 'model.safetensors'} (unet)", "licence": "CC0"}
@@ -289,9 +295,7 @@ def test_weights_that_are_not_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=words):
-        pretrained_for(
-            make_blueprint(ModelSettings(**{"width": 4, "depth": 2, "up": "bilinear", **settings}), 3, 4)
-        )
+        begin_with(*unet(**settings))
 
 
 def test_a_repository_with_nothing_but_pickles_is_refused(tmp_path: Path) -> None:
@@ -310,3 +314,119 @@ def test_a_family_that_nobody_knows_is_refused_and_its_code_not_run(
     with pytest.raises(SettingsError, match=r"its config says 'evil'\. Known: beit, .*upernet\.") as refused:
         found(f"hf:{tmp_path}")
     assert ("Code from a repository is never run." in str(refused.value)) is bool(extra)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mit_b0", "mobilenet_v2"])
+def test_other_encoders_of_smp_in_their_own_format(name: str, hub_cache: HubCache) -> None:
+    torch.manual_seed(1)
+    tensors = smp.encoders.get_encoder(name, weights=None).state_dict()
+    where = smp.encoders.encoders[name]["pretrained_settings"]["imagenet"]
+    stored = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): one
+        for key, one in tensors.items()
+        if not ("dense" in name and key.endswith("num_batches_tracked"))
+    }
+    files = {"model.safetensors": save(stored), "config.json": json.dumps(PREPROCESSING).encode()}
+    hub_cache.publish(where["repo_id"], files, where["revision"])
+    segmenter, _, _ = begun(f"smp:FPN/{name}" if name != "mit_b0" else "smp:Segformer/mit_b0")
+    own = segmenter.network.encoder.state_dict()
+    assert all(own[key].equal(tensor) for key, tensor in tensors.items() if not key.startswith("classifier"))
+
+
+@pytest.mark.parametrize("kind", ["another encoder's", "another library's"])
+def test_a_file_of_another_encoder_is_refused_although_timm_says_nothing(kind: str, tmp_path: Path) -> None:
+    donor = timm.create_model("resnet10t") if kind == "another encoder's" else torch.nn.Linear(3, 3)
+    save_file(donor.state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(ModelFileError, match="the weights belong to another network"):
+        begun("smp:Unet/tu-mobilenetv3_small_050", pretrained=str(tmp_path / "other.safetensors"))
+
+
+def test_an_encoder_of_timm_as_smp_names_it(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    donor = smp.encoders.get_encoder("tu-mobilenetv3_small_050", weights=None)
+    save_file(donor.state_dict(), tmp_path / "encoder.safetensors")
+    segmenter, card, told = begun(
+        "smp:Unet/mobilenetv3_small_050", pretrained=str(tmp_path / "encoder.safetensors")
+    )
+    own = segmenter.network.encoder.state_dict()
+    assert all(own[name].equal(tensor) for name, tensor in donor.state_dict().items())
+    assert card.weights["licence"].startswith("unknown")
+    assert "of ImageNet, since nothing states the weights' own" in told
+
+
+def test_statistics_of_another_depth_are_not_taken(tmp_path: Path) -> None:
+    card = replace(card_of(settings_of("unet", tmp_path), 3), dtype="uint16")
+    donor = segmenter_of(card)
+    donor.mean.fill_(12000.0)
+    save_model(donor, card, tmp_path / "model.safetensors")
+    for dtype, expected in (("uint16", 12000.0), ("uint8", 120.0)):
+        given = settings_of("unet", tmp_path, pretrained=str(tmp_path))
+        begin = replace(card_of(given, 3), dtype=dtype)
+        segmenter = segmenter_of(begin)
+        begin_with(segmenter, begin)
+        assert segmenter.mean.flatten().tolist() == [expected] * 3
+
+
+def test_a_run_with_another_stem_or_a_flipped_byte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    card = card_of(settings_of("unet", tmp_path, stem=2), 3)
+    save_model(segmenter_of(card), card, path)
+    begin = card_of(settings_of("unet", tmp_path, stem=4, pretrained=str(tmp_path)), 3)
+    with pytest.raises(
+        ModelFileError, match=r"trained with model\.stem = 2, this network has 4\. Leave model\.stem out"
+    ):
+        begin_with(segmenter_of(begin), begin)
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"is not what was saved \(SHA-256 differs\)"):
+        begin_with(segmenter_of(begin), begin)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", ""])
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+def test_a_damaged_description_is_named(name: str, content: str, tmp_path: Path) -> None:
+    folder = transformers_checkpoint(tmp_path / "local", "segformer")
+    (folder / name).write_text(content)
+    with pytest.raises(ModelFileError, match=rf"{name}: (is damaged or not JSON|holds no JSON object)"):
+        found(f"hf:{folder}")
+
+
+def test_another_file_beside_a_config_is_the_one_that_is_read(tmp_path: Path) -> None:
+    folder = transformers_checkpoint(tmp_path / "local", "segformer")
+    tensors = {
+        name: torch.full_like(tensor, 0.5) for name, tensor in read_tensors(folder / "model.safetensors").items()
+    }
+    save_file(tensors, folder / "ema.safetensors")
+    segmenter, _, _ = begun(f"hf:{folder}", pretrained=str(folder / "ema.safetensors"))
+    assert (segmenter.state_dict()["network.decode_head.batch_norm.weight"] == 0.5).all()
+
+
+def test_a_folder_of_another_family_is_refused(tmp_path: Path) -> None:
+    one, other = (transformers_checkpoint(tmp_path / family, family) for family in ("segformer", "beit"))
+    with pytest.raises(ModelFileError, match=r"its config says 'beit', that of hf:.* says 'segformer'"):
+        begun(f"hf:{one}", pretrained=str(other))
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("license: mit", "mit"),
+        ("license: other\nlicense_name: house-licence", "house-licence"),
+        ("license: other\nlicense_link: LICENSE", "LICENSE"),
+        ("tags:\n- vision", "unknown: see where they were published"),
+    ],
+)
+def test_the_licence_of_a_repository_is_fetched_with_its_card(
+    card: str, licence: str, hub_cache: HubCache, tmp_path: Path
+) -> None:
+    folder = transformers_checkpoint(tmp_path / "local", "segformer")
+    (folder / "README.md").write_text(f"---\n{card}\n---\nlicense: not here\n")
+    hub_cache.publish("somebody/segformer", {path.name: path.read_bytes() for path in folder.iterdir()})
+    assert found("hf:somebody/segformer").licence == licence
+
+
+def test_a_folder_named_as_the_repository_was_keeps_its_licence(tmp_path: Path) -> None:
+    folder = transformers_checkpoint(tmp_path / "mit-b0", "segformer")
+    (folder / "README.md").write_text("---\nlicense: other\n---\n")
+    assert "non-commercial" in found(f"hf:{folder}").licence

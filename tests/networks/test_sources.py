@@ -14,13 +14,14 @@ from torchvision.transforms.functional import normalize
 from intarsia.finetuning import begin_with
 from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter, normalise
+from intarsia.networks.smp import _any_size
 from intarsia.settings import ModelSettings
 from tests.networks.checkpoints import CLASSES as STORED
 from tests.networks.checkpoints import transformers_checkpoint
 from tests.networks.zoo import HF, SMP, TORCHVISION, card_of, photos, segmenter_of, settings_of
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
-UNIVERSAL = ("mask2former", "eomt")
+UNIVERSAL = ("mask2former", "maskformer", "eomt", "eomt_dinov3")
 
 
 def library_input(image: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ def our_input(segmenter: Segmenter, image: Tensor) -> Tensor:
 def test_smp(name: str, tmp_path: Path) -> None:
     segmenter, logits = with_statistics(name, tmp_path)
     architecture, encoder = name.removeprefix("smp:").split("/")
-    more = {"dynamic_img_size": True} if architecture == "DPT" else {}
+    more = _any_size(encoder)
     library = smp.create_model(architecture, encoder, encoder_weights=None, classes=4, **more).eval()
     library.load_state_dict(segmenter.network.state_dict())
     with torch.inference_mode():
@@ -76,12 +77,12 @@ def test_torchvision(name: str, tmp_path: Path) -> None:
 def test_transformers(name: str, tmp_path: Path) -> None:
     """The weights go the whole way: from the folder, through our own loading, with its own preprocessing."""
     family = name.removeprefix("hf:")
-    in_bgr = family == "mobilevit"
+    in_bgr = family.startswith("mobilevit")
     said = {"do_normalize": False, "do_flip_channel_order": True} if in_bgr else {}
     folder = transformers_checkpoint(tmp_path / "checkpoint", family, **said)
     card = card_of(ModelSettings(name=f"hf:{folder}", pretrained=True), 3, STORED)
     segmenter = segmenter_of(card, seed=9)
-    begin_with(segmenter, card, "uint8")
+    begin_with(segmenter, card)
     image = photos(2, 3, 64, 64)  # the size that the vision transformers were made for
     with torch.inference_mode():
         logits = segmenter.eval()(image)

@@ -29,6 +29,7 @@ SMP = [
     "smp:Segformer/mit_b0",
     "smp:DPT/tu-vit_tiny_patch16_224",
     "smp:Unet/tu-mobilenetv3_small_050",
+    "smp:FPN/tu-swinv2_cr_tiny_ns_224",
 ]
 TORCHVISION = [f"torchvision:{name}" for name in NAMES]
 LARGE = [

@@ -1,13 +1,10 @@
 """Networks: a name, or a source before a colon -> how to build it. One line in `NETWORKS` for each."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from intarsia.errors import ModelFileError, SettingsError, did_you_mean
+from intarsia.errors import SettingsError, did_you_mean
 from intarsia.networks import licences, smp, torchvision, transfer, transformers
 from intarsia.networks.compact import Compact
 from intarsia.networks.contract import Blueprint, Network, Pretrained
@@ -33,7 +30,6 @@ EXAMPLES = {
     "torchvision": "torchvision:deeplabv3_resnet50",
     "hf": "hf:nvidia/segformer-b0-finetuned-ade-512-512",
 }
-_WEIGHTS = "model.safetensors"
 _DEFAULT_STRIDE = 32  # of a network of the user's own that does not say
 
 
@@ -91,30 +87,27 @@ def refuse_foreign_settings(settings: ModelSettings, network: Network) -> None:
             )
 
 
-def pretrained_for(blueprint: Blueprint) -> Pretrained | None:
-    """The weights to begin with, as `model.pretrained` says; None for random ones.
+def published_or_foreign(blueprint: Blueprint, path: Path | None) -> Pretrained:
+    """Weights that others trained: those that are published for the network, or of a file.
+
+    Args:
+        blueprint: of the network.
+        path: a safetensors file; None for the published ones.
 
     Raises:
-        SettingsError: there are none for this network.
-        ModelFileError: a file is missing, damaged, or of another network.
+        SettingsError: none are published for this network.
+        ModelFileError: the file is damaged, or of another network.
         MachineError: they cannot be got.
     """
-    chosen, name = blueprint.settings.pretrained, blueprint.settings.name
-    if chosen is False or chosen is None:
-        return None
-    network = find_network(str(name))
-    if isinstance(chosen, str):
-        path = _weights_file(Path(chosen).expanduser())
-        own = _own_header(path)
-        if network.pretrained is None or own is not None:
-            return _of_our_own(path, own)
+    network = find_network(str(blueprint.settings.name))
+    if network.pretrained is not None:
         return network.pretrained(blueprint, path)
-    if network.pretrained is None:
+    if path is None:
         raise SettingsError(
-            f"model.pretrained = true: no weights are published for {name}. Give a file or a run of your own, or "
-            "leave it out."
+            f"model.pretrained = true: no weights are published for {blueprint.settings.name}. Give a file or a "
+            "run of your own, or leave it out."
         )
-    return network.pretrained(blueprint, None)
+    return Pretrained(transfer.read_tensors(path), str(path), licences.UNKNOWN)
 
 
 def custom(module: nn.Module) -> Network:
@@ -125,39 +118,4 @@ def custom(module: nn.Module) -> Network:
         build=lambda blueprint: module,
         stride=lambda network: stride if isinstance(stride, int) else _DEFAULT_STRIDE,
         encoder=lambda network: encoders,
-    )
-
-
-def _weights_file(path: Path) -> Path:
-    """The file itself, or that of a folder: a run, or what save_pretrained wrote."""
-    if not path.exists():
-        raise ModelFileError(
-            f"model.pretrained = {path}: does not exist. Give true, false, or a file or folder with weights."
-        )
-    if path.is_dir() and not (path / _WEIGHTS).is_file():
-        raise ModelFileError(f"model.pretrained = {path}: holds no {_WEIGHTS}.")
-    return path / _WEIGHTS if path.is_dir() else path
-
-
-def _own_header(path: Path) -> dict[str, Any] | None:
-    """What one of our own model files says of itself; None for another's file, sound or not."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {})["intarsia"])  # type: ignore[no-any-return]
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None
-
-
-def _of_our_own(path: Path, header: dict[str, Any] | None) -> Pretrained:
-    """Weights that `intarsia train` wrote, with their own statistics and what is known of where they came from."""
-    tensors = transfer.read_tensors(path)
-    mean, std = (tensors.pop(name, None) for name in ("mean", "std"))
-    known = (header or {}).get("weights") or {}
-    name = (header or {}).get("model", {}).get("name")
-    return Pretrained(
-        tensors,
-        f"{path} ({name})" if name else str(path),
-        known.get("licence", "your own" if header else licences.UNKNOWN),
-        None if mean is None else tuple(mean.flatten().tolist()),
-        None if std is None else tuple(std.flatten().tolist()),
     )

@@ -45,8 +45,10 @@ class Pretrained:
         tensors: by the names that the network has for them.
         source: where they are from: a repository and its commit, or a file.
         licence: of the weights, in words.
-        mean: of each band as the weights' own preprocessing subtracts it, for values 0..255; None where unknown.
+        mean: of each band as the weights' own preprocessing subtracts it, in units of `dtype`; None where unknown.
         std: the same.
+        dtype: of the pictures that mean and std are of: uint8 has them for 0..255.
+        assumed: whether mean and std are ImageNet's because nothing states the weights' own.
         in_bgr: whether the weights want pictures in BGR; mean and std are in RGB all the same.
     """
 
@@ -55,6 +57,8 @@ class Pretrained:
     licence: str
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    dtype: str = "uint8"
+    assumed: bool = False
     in_bgr: bool = False
 
 
@@ -82,6 +86,7 @@ class Network:
             `heads.heads_of` reads.
         stride: of such a module: what height and width of its input must be divisible by.
         encoder: of such a module: how the names of the parameters begin that belong to its encoder.
+        library: the module that its networks are from; a model file says which version wrote it.
         settings: names of the settings in the section `model` that are its own; the others are refused.
         config: the source library's own description of what is named; may read files or ask the hub.
         pretrained: the weights that are published for it, or those of a file in the library's own names; None where
@@ -95,6 +100,7 @@ class Network:
     build: Callable[[Blueprint], nn.Module]
     stride: Callable[[nn.Module], int]
     encoder: Callable[[nn.Module], tuple[str, ...]] = lambda network: ()
+    library: str | None = None
     settings: tuple[str, ...] = ()
     config: Callable[[ModelSettings], dict[str, Any]] = lambda settings: {}
     pretrained: Callable[[Blueprint, Path | None], Pretrained] | None = None

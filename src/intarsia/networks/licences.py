@@ -3,7 +3,9 @@
 The longest entry counts that the name begins with. What is not here is said to be unknown, not guessed.
 """
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 UNKNOWN = "unknown: see where they were published"
 _NVIDIA = "NVIDIA Source Code License for SegFormer: non-commercial"
@@ -19,6 +21,7 @@ SMP: Mapping[str, str] = {  # the encoders of segmentation_models_pytorch: name,
     "resnext50_32x4d.ssl": _WEAKLY_SUPERVISED,
     "resnext50_32x4d.swsl": _WEAKLY_SUPERVISED,
     "resnext101": _WEAKLY_SUPERVISED,
+    "resnext101_32x8d.imagenet": "BSD-3-Clause (torchvision)",
     "vgg": "BSD-3-Clause (torchvision)",
     "densenet": "BSD-3-Clause (torchvision)",
     "mobilenet_v2": "BSD-3-Clause (torchvision)",
@@ -39,6 +42,17 @@ HUB: Mapping[str, str] = {  # repositories of the hub whose cards only say "othe
     "apple/mobilevit": "Apple sample code licence",
 }
 TORCHVISION = "BSD-3-Clause (torchvision)"
+
+
+def stated_in(card: Path | None) -> str | None:
+    """The licence in the head of a repository's README.md; its name or link where it only says "other"."""
+    if card is None or not card.is_file():
+        return None
+    head = card.read_text(encoding="utf-8", errors="replace").partition("\n---")[0]
+    said = dict(re.findall(r"^(license|license_name|license_link):[ \t]*(\S.*)$", head, re.MULTILINE))
+    if said.get("license") == "other":
+        return said.get("license_name") or said.get("license_link")
+    return said.get("license")
 
 
 def licence_of(name: str, table: Mapping[str, str]) -> str:

@@ -4,7 +4,8 @@
 their weights: a model file's tensors, without `network.`, load in the library itself.
 """
 
-import json
+import inspect
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from intarsia import hub
@@ -20,7 +22,7 @@ from intarsia.errors import ModelFileError, SettingsError, did_you_mean
 from intarsia.extras import needed
 from intarsia.networks import licences
 from intarsia.networks.contract import Blueprint, Network, Pretrained, Published
-from intarsia.networks.transfer import read_tensors
+from intarsia.networks.transfer import read_json, read_tensors
 from intarsia.settings import ModelSettings
 
 _LIBRARY, _EXTRA = "segmentation_models_pytorch", "smp"
@@ -28,6 +30,7 @@ _TIMM = "tu-"  # how the library marks an encoder of timm
 _STRIDE = 32  # of the deepest encoders; shallower ones only pad more than they need
 _WEIGHTS = "model.safetensors"
 _OF_VISION_TRANSFORMERS = "DPT"
+_OF_ANY_SIZE = {"dynamic_img_size": True, "strict_img_size": False}
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
@@ -81,17 +84,15 @@ def build(blueprint: Blueprint) -> nn.Module:
     extra: dict[str, Any] = {}
     if blueprint.settings.auxiliary:
         extra["aux_params"] = {"classes": blueprint.classes, "dropout": None}
-    if architecture == _OF_VISION_TRANSFORMERS:
-        extra["dynamic_img_size"] = True  # timm: position embeddings interpolated to the image's own size
-    make = getattr(_library(), architecture)
     try:
         with _quietly():
-            network: nn.Module = make(
+            network: nn.Module = getattr(_library(), architecture)(
                 encoder_name=encoder,
                 encoder_weights=None,
                 in_channels=blueprint.bands,
                 classes=blueprint.classes,
                 **extra,
+                **_any_size(encoder),
             )
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -100,6 +101,19 @@ def build(blueprint: Blueprint) -> nn.Module:
             f"to work is smp:{architecture}/{example_encoder(architecture)}."
         ) from None
     return network
+
+
+def _any_size(encoder: str) -> dict[str, bool]:
+    """What to say to those of timm's encoders that are tied to one size, unless they are told otherwise."""
+    if not encoder.startswith(_TIMM):
+        return {}
+    try:
+        with torch.device("meta"), _quietly():
+            kind = type(needed("timm", _EXTRA).create_model(encoder.removeprefix(_TIMM)))
+    except RuntimeError:  # made with numbers: none of those that are tied to a size
+        return {}
+    known = inspect.signature(kind.__init__).parameters
+    return {name: value for name, value in _OF_ANY_SIZE.items() if name in known}
 
 
 def stride(network: nn.Module) -> int:
@@ -118,16 +132,20 @@ def pretrained(blueprint: Blueprint, path: Path | None) -> Pretrained:
         ModelFileError: the file is damaged, or of another network.
         MachineError: they are not in the cache, and the hub cannot be reached.
     """
-    encoder = str(blueprint.config["encoder"])
-    tensors = {} if path is None else read_tensors(path)
-    if path is not None and (not encoder.startswith(_TIMM) or any("encoder." in name for name in tensors)):
-        described = path.with_name("config.json")
-        return _prepared(tensors, json.loads(described.read_bytes()) if described.is_file() else {}, str(path))
-    if encoder.startswith(_TIMM):
-        found = _of_timm(encoder, path, blueprint.config["architecture"])
+    encoder, architecture = str(blueprint.config["encoder"]), str(blueprint.config["architecture"])
+    if path is None:
+        found = _of_timm(encoder, None, architecture) if encoder.startswith(_TIMM) else _of_library(encoder)
+        return replace(found, tensors={f"encoder.{name}": tensor for name, tensor in found.tensors.items()})
+    tensors = read_tensors(path)
+    as_here = any("encoder." in name for name in tensors) or all(name.startswith("model.") for name in tensors)
+    if encoder.startswith(_TIMM) and not as_here:
+        found = _of_timm(encoder, path, architecture)
+        tensors = {f"encoder.{name}": tensor for name, tensor in found.tensors.items()}
     else:
-        found = _of_library(encoder)
-    return replace(found, tensors={f"encoder.{name}": tensor for name, tensor in found.tensors.items()})
+        beside = path.with_name("config.json")
+        found = _prepared(tensors, read_json(beside) if beside.is_file() else {}, str(path))
+    stated = licences.stated_in(path.with_name("README.md")) or licences.UNKNOWN
+    return replace(found, tensors=tensors, licence=stated)
 
 
 def published(blueprint: Blueprint) -> Published | None:
@@ -148,7 +166,7 @@ def names(word: str) -> list[str]:
     architecture, _, part = word.removeprefix("smp:").rpartition("/")
     known = {name.lower(): name for name in architectures()}
     chosen = known.get(architecture.lower(), "Unet")
-    return examples + [f"smp:{chosen}/{encoder}" for encoder in encoders() if part in encoder]
+    return examples + [f"smp:{chosen}/{encoder}" for encoder in encoders() if part.lower() in encoder.lower()]
 
 
 def licence(encoder: str) -> str:
@@ -203,15 +221,21 @@ def _default_weights(encoder: str) -> tuple[str, dict[str, str]]:
 
 
 def _of_library(encoder: str) -> Pretrained:
-    """Weights of the library's own encoders: safetensors at a pinned commit."""
+    """Weights of the library's own encoders: at a pinned commit, through each encoder's own renaming."""
     _, where = _default_weights(encoder)
     repository, revision = where["repo_id"], where["revision"]
+    source = f"{repository}@{revision[:8]}"
     tensors = read_tensors(hub.fetch(repository, _WEIGHTS, revision))
-    described = json.loads(hub.fetch(repository, "config.json", revision).read_bytes())
-    return replace(_prepared(tensors, described, f"{repository}@{revision[:8]}"), licence=licence(encoder))
+    donor = _library().encoders.get_encoder(encoder, weights=None)
+    try:
+        donor.load_state_dict(tensors)
+    except (KeyError, RuntimeError) as error:
+        raise _of_another_network(source, error) from None
+    described = read_json(hub.fetch(repository, "config.json", revision))
+    return replace(_prepared(donor.state_dict(), described, source), licence=licence(encoder))
 
 
-def _prepared(tensors: dict[str, Tensor], described: Mapping[str, Any], source: str) -> Pretrained:
+def _prepared(tensors: Mapping[str, Tensor], described: Mapping[str, Any], source: str) -> Pretrained:
     """Weights with the preprocessing that belongs to them; ImageNet's, as in smp's examples, where none is told."""
     scale = 255.0 if max(described.get("input_range", [0, 1])) <= 1 else 1.0
     mean, std = (
@@ -219,33 +243,45 @@ def _prepared(tensors: dict[str, Tensor], described: Mapping[str, Any], source: 
     )
     in_bgr = described.get("input_space", "RGB") == "BGR"
     step = -1 if in_bgr else 1
-    return Pretrained(tensors, source, licences.UNKNOWN, mean[::step], std[::step], in_bgr)
+    assumed = "mean" not in described
+    return Pretrained(tensors, source, licences.UNKNOWN, mean[::step], std[::step], assumed=assumed, in_bgr=in_bgr)
 
 
 def _of_timm(encoder: str, path: Path | None, architecture: str) -> Pretrained:
-    """Weights of an encoder of timm, through timm's own renaming: from the hub, or a file as timm names it."""
+    """Weights of an encoder of timm, through timm's own renaming: from the hub, or a file as timm names it.
+
+    timm says nothing of tensors that a file lacks, and leaves them random: so two donors are made with other random
+    numbers, and what differs between them was not in the file.
+    """
     published, source = _timm_weights(encoder), str(path)
     if path is None:
         place = repository(encoder)
         if place is None:
             raise SettingsError(f"{encoder}: timm publishes no weights for it. Say model.pretrained=false.")
         path = hub.fetch(place[0], _WEIGHTS)
+        read_tensors(path)  # sound, or an error of ours
         source = f"{place[0]}@{(hub.commit_of(path) or 'main')[:8]}"
-    read_tensors(path)  # sound, or an error of ours
     donors = needed(f"{_LIBRARY}.encoders", _EXTRA)
     kind = donors.TimmViTEncoder if architecture == _OF_VISION_TRANSFORMERS else donors.TimmUniversalEncoder
-    try:
-        with _quietly():
-            donor = kind(
-                encoder.removeprefix(_TIMM),
-                pretrained=True,
-                pretrained_cfg_overlay={"file": str(path), "custom_load": False},
-            )
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelFileError(f"{source}: the weights belong to another network: {reason[:300]}") from None
+    filled = []
+    for seed in (1, 2):
+        with torch.random.fork_rng(devices=[]), _quietly():
+            torch.manual_seed(seed)
+            overlay = {"file": str(path), "custom_load": False}
+            try:
+                donor = kind(encoder.removeprefix(_TIMM), pretrained=True, pretrained_cfg_overlay=overlay)
+            except (KeyError, RuntimeError, ValueError) as error:
+                raise _of_another_network(source, error) from None
+            filled.append(donor.state_dict())
+    tensors = {name: tensor for name, tensor in filled[0].items() if tensor.equal(filled[1][name])}
     mean, std = (tuple(255.0 * value for value in values) for values in (published.mean, published.std))
-    return Pretrained(donor.state_dict(), source, licence(encoder), mean, std)
+    return Pretrained(tensors, source, licence(encoder), mean, std)
+
+
+def _of_another_network(source: str, error: Exception) -> ModelFileError:
+    """What a library says of weights that it cannot load, shortened."""
+    said = textwrap.shorten(" ".join(str(error).split()), 400, placeholder=" ...")
+    return ModelFileError(f"{source}: the weights belong to another network: {said}")
 
 
 def _timm_weights(encoder: str) -> Any:  # noqa: ANN401 - timm's PretrainedCfg
@@ -264,6 +300,7 @@ NETWORK = Network(
     build=build,
     stride=stride,
     encoder=lambda network: ("encoder.",),
+    library=_LIBRARY,
     settings=("auxiliary",),
     config=config,
     pretrained=pretrained,

@@ -138,6 +138,7 @@ NETWORK = Network(
     build=build,
     stride=lambda network: _STRIDE,
     encoder=lambda network: ("backbone.",),
+    library="torchvision",
     settings=("auxiliary",),
     config=config,
     pretrained=pretrained,

@@ -3,9 +3,11 @@
 The head stays as it is where the classes are other ones; the first convolution is adapted to other bands.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -79,6 +81,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelFileError(f"{path}: is truncated or no safetensors file: {error}. Get it again.") from None
     refuse_no_numbers(tensors, str(path))
     return tensors
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file beside weights says.
+
+    Raises:
+        ModelFileError: it is damaged, or no JSON object.
+    """
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path}: is damaged or not JSON: {error}. Get it again.") from None
+    if not isinstance(said, dict):
+        raise ModelFileError(f"{path}: holds no JSON object. Get it again.")
+    return said
 
 
 def refuse_pickle(content: bytes, path: Path) -> None:

@@ -4,24 +4,24 @@ A repository gives its config and its safetensors, never code: a family that tra
 refused. The config goes into our model file, so that loading that asks nobody.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import Tensor, nn
 
 from intarsia import hub
-from intarsia.errors import ModelFileError, SettingsError, did_you_mean
+from intarsia.errors import MachineError, ModelFileError, SettingsError, did_you_mean
 from intarsia.extras import needed
 from intarsia.networks import licences
 from intarsia.networks.anygrid import any_grid_dpt, any_grid_eomt
 from intarsia.networks.contract import Blueprint, Network, Pretrained, Published
-from intarsia.networks.transfer import read_tensors
+from intarsia.networks.transfer import read_json, read_tensors
 from intarsia.settings import ModelSettings
 
 _CONFIG, _WEIGHTS, _SHARDS, _PREPROCESSING = (
@@ -31,6 +31,7 @@ _CONFIG, _WEIGHTS, _SHARDS, _PREPROCESSING = (
     "preprocessor_config.json",
 )
 _OF_NO_USE = ("_name_or_path", "auto_map", "id2label", "label2id", "num_labels", "transformers_version", "dtype")
+_NO_EXTRAS = {"use_auxiliary_head": False, "use_pretrained_backbone": False}
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -61,10 +62,9 @@ FAMILIES: dict[str, Family] = {
     "segformer": Family("SegformerForSemanticSegmentation", ("segformer.",)),
     "upernet": Family("UperNetForSemanticSegmentation", ("backbone.",)),
     "beit": Family("BeitForSemanticSegmentation", ("beit.",)),
-    "data2vec-vision": Family("Data2VecVisionForSemanticSegmentation", ("data2vec_vision.",)),
     "dpt": Family("DPTForSemanticSegmentation", ("dpt.",), adapted=any_grid_dpt),
     "mobilevit": Family("MobileViTForSemanticSegmentation", ("mobilevit.",), in_bgr=True),
-    "mobilevitv2": Family("MobileViTV2ForSemanticSegmentation", ("mobilevitv2.",), in_bgr=True),
+    "mobilevitv2": Family("MobileViTV2ForSemanticSegmentation", ("mobilevitv2.",), stride=64, in_bgr=True),
     "mobilenet_v2": Family("MobileNetV2ForSemanticSegmentation", ("mobilenet_v2.",)),
     "mask2former": Family("Mask2FormerForUniversalSegmentation", ("model.pixel_level_module.encoder.",)),
     "maskformer": Family("MaskFormerForInstanceSegmentation", ("model.pixel_level_module.encoder.",)),
@@ -98,7 +98,7 @@ def config(settings: ModelSettings) -> dict[str, Any]:
         MachineError: not in the cache, and the hub cannot be reached.
     """
     place = _place(settings)
-    described = json.loads(_file(place, _CONFIG, settings.revision).read_bytes())
+    described = read_json(_file(place, _CONFIG, settings.revision))
     family = described.get("model_type")
     if family not in FAMILIES:
         raise SettingsError(
@@ -117,7 +117,7 @@ def revision(settings: ModelSettings) -> str | None:
 def build(blueprint: Blueprint) -> nn.Module:
     """The library's own module, with fresh weights."""
     described = _with_bands(blueprint.config, blueprint.bands)
-    described |= {"num_labels": blueprint.classes, "use_auxiliary_head": False, "use_pretrained_backbone": False}
+    described |= {"num_labels": blueprint.classes} | _NO_EXTRAS
     return _make(blueprint, _library_config(described))
 
 
@@ -150,12 +150,16 @@ def pretrained(blueprint: Blueprint, path: Path | None) -> Pretrained:
     at = blueprint.settings.revision
     files = [path] if path is not None else _weight_files(place, at)
     stored = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
-    described = json.loads(_file(place, _CONFIG, at).read_bytes())
-    tensors = _renamed(blueprint, files[0].parent, described, stored)
-    mean, std, in_bgr = _preprocessing(place, at, FAMILIES[described["model_type"]])
+    described = read_json(_file(place, _CONFIG, at))
+    if described.get("model_type") != blueprint.config["model_type"]:
+        raise ModelFileError(
+            f"{place}: the weights belong to another network: its config says {described.get('model_type')!r}, "
+            f"that of {blueprint.settings.name} says {blueprint.config['model_type']!r}."
+        )
     commit = hub.commit_of(files[0])
     source = str(place) if isinstance(place, Path) or commit is None else f"{place}@{commit[:8]}"
-    return Pretrained(tensors, source, licence(place, at), mean, std, in_bgr)
+    found = Pretrained(_renamed(files, described, stored), source, licence(place, at, ask=True))
+    return _with_preprocessing(found, place, at)
 
 
 def published(blueprint: Blueprint) -> Published:
@@ -166,17 +170,23 @@ def published(blueprint: Blueprint) -> Published:
     return Published(place, licence(place, at), hub.cached(place, _WEIGHTS, at) is not None)
 
 
-def licence(place: str | Path, at: str | None = None) -> str:
-    """The licence as the repository's card states it, or as we know it."""
-    name = str(place)
+def licence(place: str | Path, at: str | None = None, *, ask: bool = False) -> str:
+    """The licence as we know it, or as the card of the repository or folder states it.
+
+    Args:
+        place: a repository, or a folder.
+        at: the commit.
+        ask: the hub for the card, where it is not in the cache.
+    """
+    name = (
+        f"nvidia/{place.name}" if isinstance(place, Path) else place
+    )  # folders are mostly called as they were there
     known = licences.licence_of(name, licences.HUB)
-    card = place / "README.md" if isinstance(place, Path) else hub.cached(name, "README.md", at)
-    if known != licences.UNKNOWN or card is None or not card.is_file():
-        return known
-    stated = re.search(
-        r"^license(?:_name)?:\s*(\S+)", card.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
-    )
-    return stated.group(1) if stated else known
+    if isinstance(place, Path):
+        card: Path | None = place / "README.md"
+    else:
+        card = hub.fetch_optional(place, "README.md", at) if ask else hub.cached(place, "README.md", at)
+    return known if known != licences.UNKNOWN else licences.stated_in(card) or known
 
 
 def _place(settings: ModelSettings) -> str | Path:
@@ -202,53 +212,72 @@ def _file(place: str | Path, name: str, at: str | None) -> Path:
 
 def _weight_files(place: str | Path, at: str | None) -> list[Path]:
     """The safetensors of a repository: one file, or the shards that its index names."""
-    try:
-        return [_file(place, _WEIGHTS, at)]
-    except SettingsError:
-        index = place / _SHARDS if isinstance(place, Path) else hub.fetch_optional(place, _SHARDS, at)
-        if index is None or not index.is_file():
-            raise SettingsError(
-                f"{place}: has no {_WEIGHTS}. Only safetensors are loaded; pickles can run code."
-            ) from None
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-        return [_file(place, name, at) for name in names]
+    index = place / _SHARDS if isinstance(place, Path) else hub.cached(place, _SHARDS, at)
+    if index is None or not index.is_file():
+        try:
+            return [_file(place, _WEIGHTS, at)]
+        except SettingsError:
+            index = None if isinstance(place, Path) else hub.fetch_optional(place, _SHARDS, at)
+    if index is None:
+        raise SettingsError(f"{place}: has no {_WEIGHTS}. Only safetensors are loaded; pickles can run code.")
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    return [_file(place, name, at) for name in names]
 
 
-def _renamed(
-    blueprint: Blueprint, folder: Path, described: dict[str, Any], stored: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _renamed(files: Sequence[Path], described: dict[str, Any], stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under the names of today's transformers, which reads its older files; and those of no use."""
     try:
-        with _quietly():
+        with _quietly(), _alone(files) as folder:
             donor, told = _kind(described["model_type"]).from_pretrained(  # type: ignore[attr-defined]
                 folder,
-                config=_library_config(described | {"use_auxiliary_head": False, "use_pretrained_backbone": False}),
+                config=_library_config(described | _NO_EXTRAS),
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
             )
+    except ImportError as error:
+        raise _lacking(error) from None
     except (OSError, RuntimeError, ValueError) as error:
-        raise ModelFileError(f"{folder}: cannot be loaded by transformers: {str(error).splitlines()[0]}") from None
+        raise ModelFileError(
+            f"{files[0]}: cannot be loaded by transformers: {str(error).splitlines()[0]}"
+        ) from None
     missing = {*told["missing_keys"], *(entry[0] for entry in told["mismatched_keys"])}
     renamed = {name: tensor for name, tensor in donor.state_dict().items() if name not in missing}
     return renamed | {name: stored[name] for name in told["unexpected_keys"] if name in stored}
 
 
-def _preprocessing(
-    place: str | Path, at: str | None, family: Family
-) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
-    """Mean and deviation in units of 0..255, and whether the weights want BGR: of preprocessor_config.json."""
+@contextmanager
+def _alone(files: Sequence[Path]) -> Iterator[Path]:
+    """A folder in which transformers finds these weights and no others: one file, or shards with their index."""
+    if len(files) > 1:
+        yield files[0].parent
+        return
+    with TemporaryDirectory() as folder:
+        (Path(folder) / _WEIGHTS).symlink_to(files[0].resolve())
+        yield Path(folder)
+
+
+def _with_preprocessing(found: Pretrained, place: str | Path, at: str | None) -> Pretrained:
+    """With mean and deviation of preprocessor_config.json in units of 0..255, and whether the weights want BGR."""
+    family = FAMILIES[read_json(_file(place, _CONFIG, at))["model_type"]]
     file = place / _PREPROCESSING if isinstance(place, Path) else hub.fetch_optional(place, _PREPROCESSING, at)
-    said = json.loads(file.read_bytes()) if file is not None and file.is_file() else {}
-    white = 1 / said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1.0
+    said = read_json(file) if file is not None and file.is_file() else {}
+    white = 1 / (said.get("rescale_factor") or 1 / 255) if said.get("do_rescale", True) else 1.0
+    mean: tuple[float, ...] = (0.0,) * 3
+    std: tuple[float, ...] = (white,) * 3
     if said.get("do_normalize", not family.in_bgr):
-        mean = tuple(white * value for value in said.get("image_mean", _IMAGENET_MEAN))
-        std = tuple(white * value for value in said.get("image_std", _IMAGENET_STD))
-    else:
-        mean, std = (0.0,) * 3, (white,) * 3
+        mean = tuple(white * value for value in said.get("image_mean") or _IMAGENET_MEAN)
+        std = tuple(white * value for value in said.get("image_std") or _IMAGENET_STD)
     in_bgr = bool(said.get("do_flip_channel_order", family.in_bgr))
-    return (mean[::-1], std[::-1], True) if in_bgr else (mean, std, False)
+    step = -1 if in_bgr else 1
+    return replace(found, mean=mean[::step], std=std[::step], in_bgr=in_bgr, assumed=not said)
+
+
+def _lacking(error: ImportError) -> MachineError:
+    """Transformers says at length which library it lacks."""
+    said = " ".join(str(error).split())
+    return MachineError(f"{said[:200]} Install what the extra brings: pip install 'intarsia[hf]'")
 
 
 def _with_bands(described: Mapping[str, Any], bands: int) -> dict[str, Any]:
@@ -273,6 +302,8 @@ def _make(blueprint: Blueprint, library_config: Any) -> nn.Module:  # noqa: ANN4
     family = FAMILIES[library_config.model_type]
     try:
         return family.adapted(_kind(library_config.model_type))(library_config)
+    except ImportError as error:
+        raise _lacking(error) from None
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingsError(f"Network {blueprint.settings.name}: transformers cannot build it: {reason}") from None
@@ -297,6 +328,7 @@ NETWORK = Network(
     build=build,
     stride=stride,
     encoder=encoder,
+    library="transformers",
     settings=("revision",),
     config=config,
     pretrained=pretrained,
