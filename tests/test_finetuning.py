@@ -37,7 +37,7 @@ def test_a_run_begins_with_the_weights_of_another(scenes: Path, tmp_path: Path) 
     assert all(before[name].equal(after[name]) for name in encoder)
     assert not before["network.head.weight"].equal(after["network.head.weight"])
     assert f"weights: {first / 'model.safetensors'} (unet); licence: your own" in log(run)
-    assert "encoder frozen, learning rate 0.0005 (0.2 of it in the encoder)" in log(run)
+    assert "encoder frozen, learning rate 0.001, crops" in log(run)
     _, card = load_model(run)
     assert card.weights["source"] == f"{first / 'model.safetensors'} (unet)"
 

@@ -26,12 +26,10 @@ _SHAPES: dict[tuple[str, bool], dict[str, Any]] = {  # of our own networks, by n
     ("unet", True): {"width": 32, "depth": 4, "up": "transposed"},
     ("unet", False): {"width": 64, "depth": 4, "up": "bilinear"},
 }
+_OWN = {name for name, _ in _SHAPES}
 _LR = 1e-3  # from random weights
-_FINE_TUNING = {"lr": 5e-4, "encoder_rate": 0.2}  # from pretrained ones
-_FINE_TUNING_TRANSFORMERS = {
-    "lr": 6e-4,
-    "encoder_rate": 0.1,
-}  # SegFormer's own: 6e-5, and 10 times that in the head
+_FINE_TUNING = {"lr": 5e-4, "encoder_rate": 0.2}  # from those that a library publishes
+_FINE_TUNING_TRANSFORMERS = {"lr": 6e-4, "encoder_rate": 0.1}  # as SegFormer: 6e-5, and 10 times that in the head
 _SMALLEST_WORKING_SIDE = 80  # pixels that a small network sees of a picture's shorter side
 _BATCH = 4
 _MOST_WORKERS = 8
@@ -132,8 +130,12 @@ def shape_of(name: str, size: tuple[int, int], on_cpu: bool) -> dict[str, Any]:
 
 
 def _rates(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Learning rates, by whether the weights are pretrained and what kind of network they are for."""
-    if not model["pretrained"]:
+    """Learning rates, by whether the weights are pretrained and what kind of network they are for.
+
+    Our own networks learn from a run of the user's as from random weights: that was measured to be better
+    (docs/benchmarks.md) than to hold them back.
+    """
+    if not model["pretrained"] or model["name"] in _OWN:
         return {"lr": _LR, "encoder_rate": 1.0}
     return dict(_FINE_TUNING_TRANSFORMERS if _is_transformer(str(model["name"])) else _FINE_TUNING)
 

@@ -4,14 +4,19 @@ Where files are kept, and whether the hub may be asked at all, is decided by the
 HF_HUB_CACHE, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN.
 """
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from intarsia.errors import MachineError, SettingsError
 from intarsia.extras import needed
 
+_TIMEOUT = 5.0  # seconds for the first word with the hub
 _THEN = "model.pretrained=FOLDER, or model.pretrained=false to begin with random weights"
 _cache_only: ContextVar[bool] = ContextVar("cache_only", default=False)
 
@@ -41,8 +46,9 @@ def fetch(repository: str, name: str, revision: str | None = None, then: str = _
     """
     client = needed("huggingface_hub", "hf")
     trouble = needed("huggingface_hub.errors", "hf")
+    alone = _cache_only.get() or not _reachable(client.constants.ENDPOINT)
     try:
-        return Path(client.hf_hub_download(repository, name, revision=revision, local_files_only=_cache_only.get()))
+        return Path(client.hf_hub_download(repository, name, revision=revision, local_files_only=alone))
     except trouble.GatedRepoError:
         raise SettingsError(
             f"{repository}: is given only to those who accepted its terms. Accept them on its page, then "
@@ -63,6 +69,20 @@ def fetch(repository: str, name: str, revision: str | None = None, then: str = _
         ) from None
     except OSError as error:
         raise MachineError(f"{repository}/{name}: cannot be kept in the cache of the hub: {error}.") from None
+
+
+@lru_cache(maxsize=1)
+def _reachable(endpoint: str) -> bool:
+    """Whether there is a way to the hub at all: the client itself tries for half a minute, line by line."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True  # the proxy knows the way
+    place = urlsplit(endpoint)
+    port = place.port or (80 if place.scheme == "http" else 443)
+    try:
+        socket.create_connection((place.hostname or "", port), timeout=_TIMEOUT).close()
+    except OSError:
+        return False
+    return True
 
 
 def fetch_optional(repository: str, name: str, revision: str | None = None) -> Path | None:

@@ -72,7 +72,7 @@ def models(word: str = "", size: tuple[int, int] = (512, 512), bands: int = 3, c
             with hub.cache_only():
                 found.append(model(name, size, bands, classes) if place < MOST else Model(name))
         except IntarsiaError as error:
-            found.append(Model(name, trouble=str(error)))
+            found.append(_unmeasured(name, str(error)))
     return found
 
 
@@ -107,6 +107,17 @@ def model(name: str, size: tuple[int, int] = (512, 512), bands: int = 3, classes
         licence=published.licence if published else None,
         here=published is not None and published.here,
     )
+
+
+def _unmeasured(name: str, trouble: str) -> Model:
+    """What is known of a network that cannot be built here: perhaps its weights' licence."""
+    try:
+        published = find_network(name).published(Blueprint(ModelSettings(name=name), bands=3, classes=1))
+    except (IntarsiaError, KeyError):  # without its library or config nobody can tell
+        published = None
+    if published is None:
+        return Model(name, trouble=trouble)
+    return Model(name, weights=published.place, licence=published.licence, here=published.here, trouble=trouble)
 
 
 def _names(word: str) -> list[str]:

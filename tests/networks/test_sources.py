@@ -34,7 +34,7 @@ def with_statistics(name: str, folder: Path) -> tuple[Segmenter, Tensor]:
     segmenter = segmenter_of(card_of(settings_of(name, folder), 3)).eval()
     for buffer, values in ((segmenter.mean, MEAN), (segmenter.std, STD)):
         buffer.copy_(255 * torch.tensor(values).view_as(buffer))
-    with torch.inference_mode():
+    with torch.no_grad():
         return segmenter, segmenter(photos(1, 3, 128, 128))
 
 
@@ -57,7 +57,7 @@ def test_smp(name: str, tmp_path: Path) -> None:
     more = _any_size(encoder)
     library = smp.create_model(architecture, encoder, encoder_weights=None, classes=4, **more).eval()
     library.load_state_dict(segmenter.network.state_dict())
-    with torch.inference_mode():
+    with torch.no_grad():
         expected = library(our_input(segmenter, photos(1, 3, 128, 128)))
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
 
@@ -68,7 +68,7 @@ def test_torchvision(name: str, tmp_path: Path) -> None:
     make = getattr(torchvision_models, name.removeprefix("torchvision:"))
     library = make(weights=None, weights_backbone=None, num_classes=4).eval()
     library.load_state_dict(segmenter.network.state_dict())
-    with torch.inference_mode():
+    with torch.no_grad():
         expected = library(our_input(segmenter, photos(1, 3, 128, 128)))["out"]
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
 
@@ -84,14 +84,14 @@ def test_transformers(name: str, tmp_path: Path) -> None:
     segmenter = segmenter_of(card, seed=9)
     begin_with(segmenter, card)
     image = photos(2, 3, 64, 64)  # the size that the vision transformers were made for
-    with torch.inference_mode():
+    with torch.no_grad():
         logits = segmenter.eval()(image)
     kind = "AutoModelForUniversalSegmentation" if family in UNIVERSAL else "AutoModelForSemanticSegmentation"
     library = getattr(transformers, kind).from_pretrained(folder).eval()
     pixels = image.flip(1).float() / 255 if in_bgr else library_input(image)
     ours = our_input(segmenter, image)
     torch.testing.assert_close(ours.flip(1) if in_bgr else ours, pixels, rtol=0, atol=1e-6)
-    with torch.inference_mode():
+    with torch.no_grad():
         output = library(ours.flip(1) if in_bgr else ours)
     if family in UNIVERSAL:  # as the library's post_process_semantic_segmentation, at the masks' own resolution
         classes = output.class_queries_logits.softmax(-1)[..., :-1]

@@ -107,7 +107,7 @@ def print_models(models: "Sequence[Model]", size: tuple[int, int], bands: int, c
         console.print(table)
         unknown = [model for model in models if model.trouble]
         if unknown:
-            console.print(Text(f"\n-: {visible(unknown[0].name)}: {visible(str(unknown[0].trouble))}", style="dim"))
+            console.print(Text(f"\n-  {visible(str(unknown[0].trouble))}", style="dim"))
     console.print(f"\n{measured}; {classes} classes", style="dim")
 
 
