@@ -163,7 +163,7 @@ class OptimSettings(Section):
     lr: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="highest learning rate")
     encoder_rate: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,
-        description="learning rate of the encoder, as a share of lr (None: less than 1 with pretrained weights)",
+        description="learning rate of the encoder, as a share of lr (None: below 1 with a library's weights)",
     )
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="each block of the encoder learns at this share of the rate of the block after it"
