@@ -46,7 +46,7 @@ def fetch(repository: str, name: str, revision: str | None = None, then: str = _
     """
     client = needed("huggingface_hub", "hf")
     trouble = needed("huggingface_hub.errors", "hf")
-    alone = _cache_only.get() or not _reachable(client.constants.ENDPOINT)
+    alone = _cache_only.get() or not _reachable(needed("huggingface_hub.constants", "hf").ENDPOINT)
     try:
         return Path(client.hf_hub_download(repository, name, revision=revision, local_files_only=alone))
     except trouble.GatedRepoError:
