@@ -155,5 +155,5 @@ def _refuse(error: Exception, card: ModelCard, settings: Settings, batch: str) -
         raise SettingsError(
             f"Network {card.model.name}: takes no batch of {batch}: {reason}. Choose one that takes any size."
         ) from None
-    if not isinstance(error, RuntimeError | NotImplementedError):
+    if not isinstance(error, RuntimeError):
         raise error

@@ -26,6 +26,7 @@ from intarsia.labels import Labels
 from intarsia.networks import CUSTOM, custom, find_network
 from intarsia.networks.contract import Blueprint
 from intarsia.networks.segmenter import Segmenter
+from intarsia.networks.transfer import is_pickle
 from intarsia.settings import DataSettings, ModelSettings
 
 FORMAT = 1
@@ -211,7 +212,7 @@ def _read_header(content: bytes, path: Path) -> dict[str, Any]:
     if not content:
         raise ModelFileError(f"{path}: is empty. Copy or train it again.")
     length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else _LARGEST_HEADER + 1
-    if content.startswith(b"PK\x03\x04") or (content.startswith(b"\x80") and length > _LARGEST_HEADER):
+    if is_pickle(content):
         raise ModelFileError(
             f"{path}: is a pickle (.pt, .pth), which can run code when it is read. Only {SUFFIX} files that "
             "`intarsia train` wrote are loaded."

@@ -430,3 +430,8 @@ def test_a_folder_named_as_the_repository_was_keeps_its_licence(tmp_path: Path) 
     folder = transformers_checkpoint(tmp_path / "mit-b0", "segformer")
     (folder / "README.md").write_text("---\nlicense: other\n---\n")
     assert "non-commercial" in found(f"hf:{folder}").licence
+
+
+def test_a_folder_called_like_a_repository_is_believed_on_its_own_card(tmp_path: Path) -> None:
+    folder = transformers_checkpoint(tmp_path / "mit-of-my-own", "segformer")
+    assert found(f"hf:{folder}").licence == "cc-by-4.0"

@@ -115,6 +115,7 @@ def test_what_is_of_no_use_is_left() -> None:
         ),
         (lambda t: unet(width=8).state_dict(), r"\d+ of another shape"),
         (lambda t: {"decode_head.x": torch.ones(2, 2)}, r"They look like those of hf:FOLDER"),
+        (lambda t: {"segmentation_head.aspp.x": torch.ones(2, 2)}, r"They look like those of hf:FOLDER"),
         (lambda t: {"segmentation_head.0.weight": torch.ones(2, 2)}, r"They look like those of smp:ARCH"),
         (lambda t: {}, r"missing"),
     ],

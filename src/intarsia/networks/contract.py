@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from intarsia.settings import ModelSettings
 
+# Of ImageNet's pictures in RGB, for values 0..1: what most published weights were trained with.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True)
 class Blueprint:

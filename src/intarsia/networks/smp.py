@@ -21,7 +21,7 @@ from intarsia import hub
 from intarsia.errors import ModelFileError, SettingsError, did_you_mean
 from intarsia.extras import needed
 from intarsia.networks import licences
-from intarsia.networks.contract import Blueprint, Network, Pretrained, Published
+from intarsia.networks.contract import IMAGENET_MEAN, IMAGENET_STD, Blueprint, Network, Pretrained, Published
 from intarsia.networks.transfer import read_json, read_tensors
 from intarsia.settings import ModelSettings
 
@@ -31,7 +31,7 @@ _STRIDE = 32  # of the deepest encoders; shallower ones only pad more than they 
 _WEIGHTS = "model.safetensors"
 _OF_VISION_TRANSFORMERS = "DPT"
 _OF_ANY_SIZE = {"dynamic_img_size": True, "strict_img_size": False}
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
 def config(settings: ModelSettings) -> dict[str, Any]:

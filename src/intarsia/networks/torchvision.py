@@ -15,7 +15,7 @@ from intarsia.errors import MachineError, ModelFileError, SettingsError, did_you
 from intarsia.extras import needed
 from intarsia.files import make_folder
 from intarsia.networks import licences
-from intarsia.networks.contract import Blueprint, Network, Pretrained, Published
+from intarsia.networks.contract import IMAGENET_MEAN, IMAGENET_STD, Blueprint, Network, Pretrained, Published
 from intarsia.networks.transfer import read_tensors, refuse_no_numbers
 from intarsia.settings import ModelSettings
 
@@ -28,7 +28,8 @@ NAMES = (
     "lraspp_mobilenet_v3_large",
 )
 _STRIDE = 32  # more than the dilated backbones need; padding a little more costs less than an odd size
-_MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, as all its presets have it
+# As all its presets have it, for values 0..255.
+_MEAN, _STD = (tuple(255.0 * value for value in values) for values in (IMAGENET_MEAN, IMAGENET_STD))
 
 
 def config(settings: ModelSettings) -> dict[str, Any]:

@@ -18,18 +18,14 @@ from intarsia.errors import ModelFileError, listing
 from intarsia.networks.contract import Blueprint, Pretrained
 
 _MOST_NAMED = 10
-_WRAPPERS = (
-    "module.",
-    "model.",
-    "network.",
-    "_orig_mod.",
-)  # what DataParallel, Lightning, we and compile put before
+# What DataParallel, Lightning, we and compile put before names.
+_WRAPPERS = ("module.", "model.", "network.", "_orig_mod.")
 _COUNTERS = "num_batches_tracked"  # some libraries leave these out; they start anew
-_FAMILIES = {  # how the names in a file begin -> the networks that name their parts so
+_FAMILIES = {  # how the names in a file begin -> the networks that name their parts so; the first that fits
+    "segmentation_head.aspp": "hf:FOLDER",
     "segmentation_head.": "smp:ARCHITECTURE/ENCODER",
     "classifier.4.": "torchvision:deeplabv3_...",
     "decode_head.": "hf:FOLDER",
-    "segmentation_head.aspp": "hf:FOLDER",
 }
 
 
@@ -98,14 +94,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return said
 
 
+def is_pickle(content: bytes) -> bool:
+    """Whether these bytes are a zip or a pickle, and no safetensors file, which begins with its header's length."""
+    length = int.from_bytes(content[:8], "little")
+    return content.startswith(b"PK\x03\x04") or (content.startswith(b"\x80") and length > len(content))
+
+
 def refuse_pickle(content: bytes, path: Path) -> None:
     """Refuses what `torch.save` or `pickle` wrote.
 
     Raises:
         ModelFileError: it is such a file.
     """
-    length = int.from_bytes(content[:8], "little")
-    if content.startswith(b"PK\x03\x04") or (content.startswith(b"\x80") and length > len(content)):
+    if is_pickle(content):
         raise ModelFileError(
             f"{path}: is a pickle (.pt, .pth, .bin), which can run code when it is read. If you trust it, convert "
             f"it: python -c \"import torch, safetensors.torch as s; s.save_file(torch.load('{path.name}', "

@@ -20,7 +20,7 @@ from intarsia.errors import MachineError, ModelFileError, SettingsError, did_you
 from intarsia.extras import needed
 from intarsia.networks import licences
 from intarsia.networks.anygrid import any_grid_dpt, any_grid_eomt
-from intarsia.networks.contract import Blueprint, Network, Pretrained, Published
+from intarsia.networks.contract import IMAGENET_MEAN, IMAGENET_STD, Blueprint, Network, Pretrained, Published
 from intarsia.networks.transfer import read_json, read_tensors
 from intarsia.settings import ModelSettings
 
@@ -32,7 +32,6 @@ _CONFIG, _WEIGHTS, _SHARDS, _PREPROCESSING = (
 )
 _OF_NO_USE = ("_name_or_path", "auto_map", "id2label", "label2id", "num_labels", "transformers_version", "dtype")
 _NO_EXTRAS = {"use_auxiliary_head": False, "use_pretrained_backbone": False}
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def _as_it_is(kind: type[nn.Module]) -> type[nn.Module]:
@@ -159,7 +158,7 @@ def pretrained(blueprint: Blueprint, path: Path | None) -> Pretrained:
     commit = hub.commit_of(files[0])
     source = str(place) if isinstance(place, Path) or commit is None else f"{place}@{commit[:8]}"
     found = Pretrained(_renamed(files, described, stored), source, licence(place, at, ask=True))
-    return _with_preprocessing(found, place, at)
+    return _with_preprocessing(found, place, at, FAMILIES[described["model_type"]])
 
 
 def published(blueprint: Blueprint) -> Published:
@@ -178,15 +177,13 @@ def licence(place: str | Path, at: str | None = None, *, ask: bool = False) -> s
         at: the commit.
         ask: the hub for the card, where it is not in the cache.
     """
-    name = (
-        f"nvidia/{place.name}" if isinstance(place, Path) else place
-    )  # folders are mostly called as they were there
-    known = licences.licence_of(name, licences.HUB)
-    if isinstance(place, Path):
-        card: Path | None = place / "README.md"
-    else:
-        card = hub.fetch_optional(place, "README.md", at) if ask else hub.cached(place, "README.md", at)
-    return known if known != licences.UNKNOWN else licences.stated_in(card) or known
+    if isinstance(place, Path):  # its own card first: that it is called as a repository proves little
+        return licences.stated_in(place / "README.md") or licences.licence_of(f"nvidia/{place.name}", licences.HUB)
+    known = licences.licence_of(place, licences.HUB)
+    if known != licences.UNKNOWN:
+        return known
+    card = hub.fetch_optional(place, "README.md", at) if ask else hub.cached(place, "README.md", at)
+    return licences.stated_in(card) or known
 
 
 def _place(settings: ModelSettings) -> str | Path:
@@ -258,17 +255,16 @@ def _alone(files: Sequence[Path]) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _with_preprocessing(found: Pretrained, place: str | Path, at: str | None) -> Pretrained:
+def _with_preprocessing(found: Pretrained, place: str | Path, at: str | None, family: Family) -> Pretrained:
     """With mean and deviation of preprocessor_config.json in units of 0..255, and whether the weights want BGR."""
-    family = FAMILIES[read_json(_file(place, _CONFIG, at))["model_type"]]
     file = place / _PREPROCESSING if isinstance(place, Path) else hub.fetch_optional(place, _PREPROCESSING, at)
     said = read_json(file) if file is not None and file.is_file() else {}
     white = 1 / (said.get("rescale_factor") or 1 / 255) if said.get("do_rescale", True) else 1.0
     mean: tuple[float, ...] = (0.0,) * 3
     std: tuple[float, ...] = (white,) * 3
     if said.get("do_normalize", not family.in_bgr):
-        mean = tuple(white * value for value in said.get("image_mean") or _IMAGENET_MEAN)
-        std = tuple(white * value for value in said.get("image_std") or _IMAGENET_STD)
+        mean = tuple(white * value for value in said.get("image_mean") or IMAGENET_MEAN)
+        std = tuple(white * value for value in said.get("image_std") or IMAGENET_STD)
     in_bgr = bool(said.get("do_flip_channel_order", family.in_bgr))
     step = -1 if in_bgr else 1
     return replace(found, mean=mean[::step], std=std[::step], in_bgr=in_bgr, assumed=not said)
