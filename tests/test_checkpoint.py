@@ -1,13 +1,28 @@
 """A checkpoint brings everything back, and refuses what would not continue the same training."""
 
+import errno
+import json
+import random
 from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from intarsia.checkpoint import State, read_checkpoint, refuse_other_settings, restore, save_checkpoint
+from intarsia.checkpoint import (
+    Checkpoint,
+    State,
+    _sealed,
+    drop_checkpoints_after,
+    newest_checkpoint,
+    random_state,
+    refuse_other_settings,
+    restore,
+    save_checkpoint,
+    set_random_state,
+)
 from intarsia.errors import MachineError, ModelFileError, SettingsError
 from intarsia.metrics import Scores
 from intarsia.optim import make_optimizer, update_average
@@ -28,11 +43,18 @@ def fresh_state() -> State:
     )
 
 
-def load_checkpoint(path: Path, settings: Settings, state: State) -> None:
+def save(run: Path, state: State, settings: Settings = SETTINGS, keep: int = 2) -> Path:
+    """The checkpoint of `state`, as a training alone writes it."""
+    save_checkpoint(run, settings, state, [random_state(torch.device("cpu"))], keep)
+    return run / "checkpoints" / f"step-{state.step:08d}"
+
+
+def load(run: Path, settings: Settings, state: State) -> Checkpoint:
     """As a training does it that is continued."""
-    saved = read_checkpoint(path)
-    refuse_other_settings(saved, settings, path)
-    restore(state, saved, path)
+    found = newest_checkpoint(run)
+    refuse_other_settings(found, settings)
+    restore(state, found)
+    return found
 
 
 def take_step(state: State) -> None:
@@ -68,17 +90,16 @@ def flat(plain: object) -> list[object]:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    save_checkpoint(tmp_path / "checkpoint.pt", SETTINGS, worked_state())
-    return tmp_path / "checkpoint.pt"
+    return save(tmp_path, worked_state())
 
 
 @pytest.mark.parametrize("best", [BEST, None], ids=["with a best", "before the first validation"])
 def test_everything_comes_back(best: Scores | None, tmp_path: Path) -> None:
     before, after = worked_state(best), fresh_state()
-    save_checkpoint(tmp_path / "checkpoint.pt", SETTINGS, before)
+    save(tmp_path, before)
     expected_random = torch.rand(5)
     torch.manual_seed(99)
-    load_checkpoint(tmp_path / "checkpoint.pt", SETTINGS, after)
+    load(tmp_path, SETTINGS, after)
     assert torch.rand(5).equal(expected_random)
     for part in ("segmenter", "average", "optimizer", "scaler"):
         assert flat(getattr(after, part).state_dict()) == flat(getattr(before, part).state_dict())
@@ -93,29 +114,108 @@ def test_everything_comes_back(best: Scores | None, tmp_path: Path) -> None:
 
 def test_the_next_steps_are_the_same_bit_for_bit(tmp_path: Path) -> None:
     uninterrupted, continued = worked_state(), fresh_state()
-    save_checkpoint(tmp_path / "checkpoint.pt", SETTINGS, uninterrupted)
+    save(tmp_path, uninterrupted)
     take_step(uninterrupted)
-    load_checkpoint(tmp_path / "checkpoint.pt", SETTINGS, continued)
+    load(tmp_path, SETTINGS, continued)
     take_step(continued)
     expected = flat(uninterrupted.segmenter.state_dict())
     assert flat(continued.segmenter.state_dict()) == expected
     assert expected != flat(worked_state().segmenter.state_dict())
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda content: b"",
-        lambda content: content[: len(content) // 2],
-        lambda content: b"\x80\x02" + bytes(100),
-        lambda content: b"<html>",
-    ],
-    ids=["empty", "truncated", "zeros", "text"],
-)
-def test_a_damaged_checkpoint_is_refused(spoil, checkpoint: Path) -> None:
-    checkpoint.write_bytes(spoil(checkpoint.read_bytes()))
-    with pytest.raises(ModelFileError, match=r"checkpoint\.pt: is damaged and cannot be continued from"):
-        load_checkpoint(checkpoint, SETTINGS, fresh_state())
+def zeroed(content: bytes) -> bytes:
+    return bytes(len(content))
+
+
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(place: float):
+    def flip(content: bytes) -> bytes:
+        at = int(place * (len(content) - 1))
+        return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+    return flip
+
+
+SPOILERS = [
+    lambda content: b"",
+    cut_in_half,
+    zeroed,
+    *map(flipped, (0, 0.3, 0.6, 1)),
+    lambda content: content + b"x",
+]
+
+
+@pytest.mark.parametrize("file", ["state.pt", "manifest.json"])
+@pytest.mark.parametrize("spoil", SPOILERS, ids=range(len(SPOILERS)))
+def test_where_the_newest_is_damaged_the_one_before_is_taken(spoil, file: str, tmp_path: Path) -> None:
+    state = worked_state()
+    older = save(tmp_path, state)
+    take_step(state)
+    state.step = 3
+    newer = save(tmp_path, state)
+    (newer / file).write_bytes(spoil((newer / file).read_bytes()))
+    found = newest_checkpoint(tmp_path)
+    assert found.path == older
+    assert len(found.passed_over) == 1
+    assert str(newer / file) in found.passed_over[0]
+    assert "damaged" in found.passed_over[0]
+
+
+@pytest.mark.parametrize("file", ["state.pt", "manifest.json"])
+def test_where_a_file_is_missing_the_one_before_is_taken(file: str, tmp_path: Path) -> None:
+    state = worked_state()
+    older = save(tmp_path, state)
+    state.step = 3
+    (save(tmp_path, state) / file).unlink()
+    found = newest_checkpoint(tmp_path)
+    assert (found.path, "cannot be read" in found.passed_over[0]) == (older, True)
+
+
+def test_where_none_is_whole_all_are_named(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "state.pt").write_bytes(b"")
+    with pytest.raises(
+        ModelFileError, match=r"no whole checkpoint(.|\n)*state\.pt: is damaged: its 0 bytes are not"
+    ):
+        newest_checkpoint(tmp_path)
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    state = worked_state()
+    for state.step in (2, 4, 10, 100_000_000):
+        save(tmp_path, state, keep=3)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "step-00000004",
+        "step-00000010",
+        "step-100000000",
+    ]
+    drop_checkpoints_after(tmp_path, 10)
+    assert newest_checkpoint(tmp_path).path.name == "step-00000010"
+
+
+def test_a_step_can_be_saved_again(tmp_path: Path) -> None:
+    state = worked_state()
+    save(tmp_path, state)
+    state.elapsed = 99.0
+    path = save(tmp_path, state)
+    assert newest_checkpoint(tmp_path).content["elapsed"] == 99.0
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_all_random_numbers_continue() -> None:
+    """Torch's, NumPy's and Python's: a module of somebody's own may draw from any."""
+
+    def draw() -> list[float]:
+        old = np.random
+        return [float(torch.rand(())), old.rand(), old.randn(), random.random(), random.gauss(0, 1)]
+
+    draw()  # a half-used pair of normal numbers is a part of the state
+    saved = random_state(torch.device("cpu"))
+    expected = draw()
+    set_random_state(saved, torch.device("cpu"))
+    assert draw() == expected
 
 
 class Trap:
@@ -128,10 +228,14 @@ class Trap:
         return Path.touch, (self.path,)
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    torch.save({"settings": Trap(tmp_path / "sprung")}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ModelFileError, match="is damaged and cannot be continued from"):
-        load_checkpoint(tmp_path / "checkpoint.pt", SETTINGS, fresh_state())
+def test_code_in_a_checkpoint_is_not_run(checkpoint: Path, tmp_path: Path) -> None:
+    torch.save({"settings": Trap(tmp_path / "sprung")}, checkpoint / "state.pt")
+    content = (checkpoint / "state.pt").read_bytes()
+    described = json.loads((checkpoint / "manifest.json").read_bytes())["manifest"]
+    described["files"]["state.pt"] = {"bytes": len(content), "sha256": sha256(content).hexdigest()}
+    (checkpoint / "manifest.json").write_bytes(_sealed(described))
+    with pytest.raises(ModelFileError, match="cannot be read: UnpicklingError"):
+        newest_checkpoint(tmp_path)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -139,12 +243,12 @@ def changed(**sections: dict[str, object]) -> Settings:
     return make_settings(SETTINGS.model_dump(), sections)
 
 
-def test_other_settings_are_listed(checkpoint: Path) -> None:
+def test_other_settings_are_listed(checkpoint: Path, tmp_path: Path) -> None:
     other = changed(optim={"lr": 0.5, "schedule": "poly"}, train={"seed": 3}, data={"workers": 2})
     with pytest.raises(SettingsError) as refused:
-        load_checkpoint(checkpoint, other, fresh_state())
+        load(tmp_path, other, fresh_state())
     assert str(refused.value).splitlines() == [
-        f"{checkpoint.parent}: was trained with other settings:",
+        f"{tmp_path}: was trained with other settings:",
         "  optim.lr: 0.01 -> 0.5",
         "  optim.schedule: cosine -> poly",
         "  train.seed: 0 -> 3",
@@ -152,10 +256,10 @@ def test_other_settings_are_listed(checkpoint: Path) -> None:
     ]
 
 
-def test_refused_settings_leave_the_state_alone(checkpoint: Path) -> None:
+def test_refused_settings_leave_the_state_alone(checkpoint: Path, tmp_path: Path) -> None:
     state = fresh_state()
     with pytest.raises(SettingsError, match="other settings"):
-        load_checkpoint(checkpoint, changed(optim={"lr": 0.5}), state)
+        load(tmp_path, changed(optim={"lr": 0.5}), state)
     assert flat(state.segmenter.state_dict()) == flat(fresh_state().segmenter.state_dict())
     assert state.step == 0
 
@@ -164,15 +268,34 @@ def test_refused_settings_leave_the_state_alone(checkpoint: Path) -> None:
     "sections", [{"data": {"workers": 3}}, {"data": {"cache": True}}, {"train": {"checkpoint_every": 5}}], ids=str
 )
 def test_what_does_not_change_the_result_may_change(
-    sections: dict[str, dict[str, object]], checkpoint: Path
+    sections: dict[str, dict[str, object]], checkpoint: Path, tmp_path: Path
 ) -> None:
     state = fresh_state()
-    load_checkpoint(checkpoint, changed(**sections), state)
+    load(tmp_path, changed(**sections), state)
     assert state.step == 2
 
 
-def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").mkdir()
-    with pytest.raises(MachineError, match=r"checkpoint\.pt: cannot be written"):
-        save_checkpoint(tmp_path / "checkpoint.pt", SETTINGS, worked_state())
-    assert list(tmp_path.iterdir()) == [tmp_path / "checkpoint.pt"]
+def test_another_number_of_processes_must_be_asked_for(checkpoint: Path, tmp_path: Path) -> None:
+    found, two = newest_checkpoint(tmp_path), changed(train={"processes": 2})
+    with pytest.raises(SettingsError, match=r"train\.processes: None -> 2\nGive train\.processes=2 to go on so"):
+        refuse_other_settings(found, two)
+    refuse_other_settings(found, two, processes_asked=True)
+
+
+def test_a_write_that_fails_leaves_the_old_ones(checkpoint: Path, tmp_path: Path, monkeypatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    state = worked_state()
+    state.step = 3
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(MachineError, match=r"state\.pt: .*disk is full.*free: [\d,]+ bytes; needed: [\d,]+ bytes"):
+        save(tmp_path, state)
+    assert list((tmp_path / "checkpoints").iterdir()) == [checkpoint]
+    assert newest_checkpoint(tmp_path).path == checkpoint
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(MachineError, match=r"run.checkpoints: cannot be written: a part of this path is a file"):
+        save(tmp_path / "run", worked_state())

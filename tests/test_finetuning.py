@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import intarsia
-from intarsia.errors import ModelFileError, SettingsError
+from intarsia.errors import DataError, ModelFileError, SettingsError
 from intarsia.evaluation import evaluate
 from intarsia.inference import load
 from intarsia.modelfile import load_model
@@ -85,7 +85,7 @@ def test_a_continued_run_keeps_its_weights_and_where_they_came_from(scenes: Path
 
     transform = Augment(AugmentSettings(), (32, 32), 255)
     saving = {**given, "train": {**SHORT, "steps": 4, "checkpoint_every": 1}}
-    with pytest.raises(Stop):
+    with pytest.raises(DataError, match="the transform failed: Stop"):
         train(scenes, tmp_path / "broken", saving, transform=stopping)
     for path in first.iterdir():
         path.unlink()  # a continued run does not look for them again

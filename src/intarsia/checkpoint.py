@@ -1,26 +1,52 @@
-"""The state of a training, and the file that it is continued from."""
+"""The state of a training, and the checkpoints that it is continued from.
+
+    checkpoints/step-00000120/
+        state.pt         weights, their average, optimizer, scaler, random numbers of every process, position
+        manifest.json    bytes and SHA-256 of state.pt, and its own
+
+A checkpoint is made under another name, each file on the disk before the next, and renamed when it is whole. One
+that is damaged nevertheless is seen by its hash, and the one before it is taken.
+"""
 
 import json
+import random
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from intarsia._version import __version__
 from intarsia.errors import ModelFileError, SettingsError
-from intarsia.files import write_whole
+from intarsia.files import beside, make_folder, settle, write_parts, write_whole, writing
 from intarsia.metrics import Scores
 from intarsia.networks.segmenter import Segmenter
 from intarsia.settings import Settings, differences
 
+CHECKPOINTS = "checkpoints"
+_STATE, _MANIFEST = "state.pt", "manifest.json"
+_FORMAT = 1
+_PLAIN = ("data", "step", "elapsed", "validating", "validated", "val_scores", "portions", "slowed", "mishaps")
+
 # What may differ when a run is continued, since the result does not depend on it.
-_FREE_TO_CHANGE = ("data.workers", "data.cache", "train.checkpoint_every")
+_FREE_TO_CHANGE = (
+    "data.workers",
+    "data.cache",
+    "data.timeout",
+    "train.checkpoint_every",
+    "train.keep",
+    "train.tensorboard",
+)
 
 
 @dataclass
 class State:
-    """What changes while training; all of it is saved in a checkpoint."""
+    """What changes while training; saved in a checkpoint but where it says otherwise."""
 
     segmenter: Segmenter
     average: Segmenter
@@ -32,100 +58,254 @@ class State:
     elapsed: float = 0.0  # seconds of training in all
     validating: float = 0.0  # seconds of it spent on validating and saving
     one_validation: float = 0.0  # seconds that one is expected to take; not saved, but measured at each start
+    validated: int = 0  # step of the last validation
     val_scores: list[float] = field(default_factory=list)  # mIoU of each validation
     best: Scores | None = None
+    portions: int = 1  # that a batch is cut into, since it did not fit into the memory as one
+    slowed: float = 1.0  # of the learning rate, after a return to a checkpoint
+    mishaps: int = 0  # steps left out, or returns to a checkpoint, since a number was none
+    saved: int = -1  # step of the last checkpoint; this and the next are not saved
+    saved_at: float = 0.0  # elapsed seconds at it
 
 
-def save_checkpoint(path: Path, settings: Settings, state: State) -> None:
-    """Writes `state`, whole or not at all.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that is whole.
+
+    Attributes:
+        path: its folder.
+        settings: those it was trained with.
+        network: {"config", "weights"} of the model card: how to build the network.
+        content: the rest, for `restore`.
+        passed_over: what is wrong with the newer ones.
+    """
+
+    path: Path
+    settings: Settings
+    network: dict[str, Any]
+    content: dict[str, Any]
+    passed_over: tuple[str, ...] = ()
+
+
+def save_checkpoint(
+    run: Path, settings: Settings, state: State, random_states: Sequence[dict[str, Any]], keep: int
+) -> None:
+    """Writes `state` into a run folder, whole or not at all, and removes all but the newest `keep` checkpoints.
+
+    Args:
+        run: the run folder.
+        settings: resolved.
+        state: to be saved.
+        random_states: `random_state()` of each process.
+        keep: how many to keep.
 
     Raises:
-        MachineError: the disk is full or read-only.
+        MachineError: the disk is full or read-only, or the folder is gone; older checkpoints are untouched.
     """
+    folder = make_folder(run / CHECKPOINTS)
+    path = folder / f"step-{state.step:08d}"
+    buffer = BytesIO()
+    torch.save(_contents(settings, state, random_states), buffer)
+    content = buffer.getbuffer()
+    described = {
+        "format": _FORMAT,
+        "step": state.step,
+        "versions": {"intarsia": __version__, "torch": torch.__version__},
+        "files": {_STATE: {"bytes": len(content), "sha256": sha256(content).hexdigest()}},
+    }
+    unfinished, replaced = beside(path), beside(path.with_name(f"{path.name}-replaced"))
+    try:
+        with writing(unfinished, len(content)):
+            unfinished.mkdir()
+        write_parts(unfinished / _STATE, (content,), len(content))
+        write_whole(unfinished / _MANIFEST, _sealed(described))
+        settle(unfinished)
+        with writing(path):
+            if path.exists():
+                path.rename(replaced)
+            unfinished.rename(path)
+        settle(folder)
+    finally:
+        for leftover in (unfinished, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+    for old in _newest_first(run)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether a run folder has any, whole or not."""
+    return bool(_newest_first(run))
+
+
+def newest_checkpoint(run: Path) -> Checkpoint:
+    """The newest checkpoint that is whole.
+
+    Raises:
+        ModelFileError: none is; what is wrong with each.
+    """
+    wrong: list[str] = []
+    for path in _newest_first(run):
+        try:
+            saved = _read(path)
+        except ModelFileError as error:
+            wrong.append(str(error))
+            continue
+        return Checkpoint(path, saved.pop("settings"), saved.pop("network"), saved, tuple(wrong))
+    raise ModelFileError(f"{run}: has no whole checkpoint to continue from:\n" + "\n".join(wrong))
+
+
+def drop_checkpoints_after(run: Path, step: int) -> None:
+    """Removes the checkpoints that a continued training will write anew, or that were passed over."""
+    for path in _newest_first(run):
+        if _step_of(path) > step:
+            with writing(path):
+                shutil.rmtree(path)
+
+
+def refuse_other_settings(found: Checkpoint, settings: Settings, *, processes_asked: bool = False) -> None:
+    """Refuses to continue with settings that change the result.
+
+    Args:
+        found: the checkpoint.
+        settings: resolved.
+        processes_asked: whether `train.processes` was given: then another number of processes is what is wanted.
+
+    Raises:
+        SettingsError: they differ; all differences are in its message.
+    """
+    free = (*_FREE_TO_CHANGE, "train.processes") if processes_asked else _FREE_TO_CHANGE
+    changed = {name: values for name, values in differences(found.settings, settings).items() if name not in free}
+    if changed:
+        lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
+        mend = "Give the same ones."
+        if set(changed) == {"train.processes"}:
+            mend = (
+                f"Give train.processes={settings.train.processes} to go on so: no sample is lost or repeated, but "
+                "the result is not the same to the last bit."
+            )
+        run = found.path.parent.parent
+        raise SettingsError(f"{run}: was trained with other settings:\n{lines}\n{mend}")
+
+
+def restore(state: State, found: Checkpoint, rank: int = 0) -> None:
+    """Sets `state`, freshly made, and this process's random numbers to what a checkpoint holds.
+
+    Raises:
+        ModelFileError: the checkpoint is of another network.
+        SettingsError: the data differ from those of the training so far.
+    """
+    if found.content.get("data") != state.data:
+        raise SettingsError(
+            f"{found.path.parent.parent}: was trained on other data: the classes or the files differ. "
+            "Restore them, or start a new run."
+        )
+    try:
+        _restore(state, found.content, rank)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{found.path}: does not belong to this training: {error}.") from None
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Where the random numbers of this process stand: torch's, the device's, NumPy's, Python's."""
+    _, key, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 - what modules may draw from
+    return {
+        "torch": torch.get_rng_state(),
+        "device": None if device.type == "cpu" else torch.get_device_module(device).get_rng_state(),
+        "numpy": (torch.from_numpy(np.asarray(key).astype(np.int64)), position, has_gauss, gauss),
+        "python": random.getstate(),
+    }
+
+
+def set_random_state(saved: dict[str, Any], device: torch.device) -> None:
+    """Sets them to what `random_state` gave."""
+    torch.set_rng_state(saved["torch"])
+    if device.type != "cpu" and saved["device"] is not None:
+        torch.get_device_module(device).set_rng_state(saved["device"])
+    key, *rest = saved["numpy"]
+    np.random.set_state(("MT19937", key.numpy().astype(np.uint32), *rest))  # noqa: NPY002 - see above
+    random.setstate(saved["python"])
+
+
+def _contents(settings: Settings, state: State, random_states: Sequence[dict[str, Any]]) -> dict[str, Any]:
     best = state.best and {
         "names": list(state.best.names),
         "confusion": torch.from_numpy(state.best.confusion),
         "images": state.best.images,
         "ignored_pixels": state.best.ignored_pixels,
     }
-    buffer = BytesIO()
-    torch.save(
-        {
-            "settings": settings.model_dump_json(),
-            "segmenter": state.segmenter.state_dict(),
-            "average": state.average.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "scaler": state.scaler.state_dict(),
-            "random": torch.get_rng_state(),
-            "network": json.dumps(state.network),
-            "data": state.data,
-            "step": state.step,
-            "elapsed": state.elapsed,
-            "validating": state.validating,
-            "val_scores": state.val_scores,
-            "best": best,
-        },
-        buffer,
-    )
-    write_whole(path, buffer.getvalue())
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What the checkpoint holds, for `restore`: `settings` it was trained with, `network` how to build it.
-
-    Raises:
-        ModelFileError: the checkpoint is damaged.
-    """
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        saved["settings"] = Settings.model_validate_json(saved["settings"])
-        saved["network"] = json.loads(saved["network"])
-    except Exception as error:  # whatever unpickling raises on damaged bytes
-        raise ModelFileError(f"{path}: is damaged and cannot be continued from: {type(error).__name__}.") from None
-    return saved
-
-
-def refuse_other_settings(saved: dict[str, Any], settings: Settings, path: Path) -> None:
-    """Refuses to continue with settings that change the result.
-
-    Raises:
-        SettingsError: they differ; all differences are in its message.
-    """
-    changed = {
-        name: values
-        for name, values in differences(saved["settings"], settings).items()
-        if name not in _FREE_TO_CHANGE
+    return {
+        "settings": settings.model_dump_json(),
+        "segmenter": state.segmenter.state_dict(),
+        "average": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "random": list(random_states),
+        "network": json.dumps(state.network),
+        "best": best,
+        **{name: getattr(state, name) for name in _PLAIN},
     }
-    if changed:
-        lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
-        raise SettingsError(f"{path.parent}: was trained with other settings:\n{lines}\nGive the same ones.")
 
 
-def restore(state: State, saved: dict[str, Any], path: Path) -> None:
-    """Sets `state`, freshly made, to what `read_checkpoint` gave.
-
-    Raises:
-        ModelFileError: the checkpoint is of another network.
-        SettingsError: the data differ from those of the training so far.
-    """
-    if saved.get("data") != state.data:
-        raise SettingsError(
-            f"{path.parent}: was trained on other data: the classes or the files differ. Restore them, or "
-            "start a new run."
-        )
-    try:
-        _restore(state, saved)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: does not belong to this training: {error}.") from None
-
-
-def _restore(state: State, saved: dict[str, Any]) -> None:
+def _restore(state: State, saved: dict[str, Any], rank: int) -> None:
     state.segmenter.load_state_dict(saved["segmenter"])
     state.average.load_state_dict(saved["average"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.scaler.load_state_dict(saved["scaler"])
-    torch.set_rng_state(saved["random"])
-    state.step, state.elapsed, state.validating = saved["step"], saved["elapsed"], saved["validating"]
-    state.val_scores = saved["val_scores"]
+    for name in _PLAIN:
+        setattr(state, name, saved[name])
     if best := saved["best"]:
         state.best = Scores(tuple(best["names"]), best["confusion"].numpy(), best["images"], best["ignored_pixels"])
+    else:
+        state.best = None
+    device = state.segmenter.mean.device
+    if rank < len(saved["random"]):
+        set_random_state(saved["random"][rank], device)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Everything in a checkpoint, checked against its manifest."""
+    try:
+        sealed, content = (path / _MANIFEST).read_bytes(), (path / _STATE).read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{error.filename}: cannot be read: {error.strerror}.") from None
+    try:
+        described = json.loads(sealed)["manifest"]
+        whole, of_ours = _sealed(described) == sealed, described["format"] == _FORMAT
+        written = described["files"][_STATE]
+    except (ValueError, KeyError, TypeError):
+        raise ModelFileError(f"{path / _MANIFEST}: is damaged.") from None
+    if not whole:
+        raise ModelFileError(f"{path / _MANIFEST}: is damaged.")
+    if not of_ours:
+        raise ModelFileError(f"{path}: was written by another version of intarsia.")
+    if sha256(content).hexdigest() != written["sha256"]:
+        raise ModelFileError(
+            f"{path / _STATE}: is damaged: its {len(content):,} bytes are not the {written['bytes']:,} written."
+        )
+    return _unpacked(content, path)
+
+
+def _unpacked(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        saved: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        saved["settings"] = Settings.model_validate_json(saved["settings"])
+        saved["network"] = json.loads(saved["network"])
+    except Exception as error:  # whatever unpickling raises
+        raise ModelFileError(f"{path / _STATE}: cannot be read: {type(error).__name__}.") from None
+    return saved
+
+
+def _sealed(described: dict[str, Any]) -> bytes:
+    """A manifest as it is written, with its own hash; the same content gives the same bytes."""
+    told = json.dumps(described, sort_keys=True)
+    sealed = {"manifest": described, "sha256": sha256(told.encode()).hexdigest()}
+    return (json.dumps(sealed, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _newest_first(run: Path) -> list[Path]:
+    found = [path for path in (run / CHECKPOINTS).glob("step-*") if path.name[5:].isdecimal()]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name[5:])

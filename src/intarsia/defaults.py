@@ -15,7 +15,7 @@ from intarsia.data.dataset import memory_bytes
 from intarsia.errors import SettingsError
 from intarsia.finetuning import shape_in
 from intarsia.networks import CUSTOM, find_network, make_blueprint
-from intarsia.settings import ModelSettings, Precision, Settings
+from intarsia.settings import LENGTHS, ModelSettings, Precision, Settings, TrainSettings
 
 _SIZE_STEP = 32
 _LARGEST_SIZE = {"cpu": 512, "accelerator": 768}
@@ -37,12 +37,7 @@ _DEFAULT_BUDGET = 600.0  # seconds
 
 
 def resolve(
-    settings: Settings,
-    seen: Inspection,
-    device: torch.device,
-    *,
-    own: bool = False,
-    begun: ModelSettings | None = None,
+    settings: Settings, seen: Inspection, device: torch.device, *, own: bool = False, processes: int = 1
 ) -> Settings:
     """Fills every setting that is None.
 
@@ -51,7 +46,7 @@ def resolve(
         seen: what the files hold.
         device: where to train.
         own: whether the network is a module of the user's own.
-        begun: the section `model` of the run that is continued.
+        processes: how many train together.
 
     Raises:
         SettingsError: there is no such network, or a setting that a module of the user's own does not have.
@@ -60,32 +55,54 @@ def resolve(
     """
     on_cpu = device.type == "cpu"
     size = settings.train.size or _training_size(seen.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"])
-    if own:
-        model = _of_own_module(settings.model)
-    else:
-        model = _given(begun) | _given(settings.model) if begun else _model(settings, seen, on_cpu)
+    model = _of_own_module(settings.model) if own else _model(settings, seen, on_cpu)
     train = {
-        "batch": _BATCH,
+        "batch": _BATCH * processes,
         "precision": best_precision(device),
         **_given(settings.train),
         "size": size,
         "device": str(device),
+        "processes": processes,
     }
-    if not (settings.train.budget or settings.train.epochs or settings.train.steps):
+    if not _length(settings.train):
         train["budget"] = _DEFAULT_BUDGET
     workers = settings.data.workers
     if workers is None:
         forks = multiprocessing.get_start_method() == "fork"  # elsewhere workers cannot take every transform along
-        workers = 0 if on_cpu or not forks else min(_MOST_WORKERS, os.cpu_count() or 1)
+        cores = (os.cpu_count() or 1) // processes
+        workers = 0 if on_cpu or not forks else max(min(_MOST_WORKERS, cores), 1)
     data = {
         "workers": workers,
-        "cache": seen.decoded_bytes * max(workers, 1) < memory_bytes() / 8,  # each worker keeps its own
+        "cache": seen.decoded_bytes * max(workers, 1) * processes < memory_bytes() / 8,  # each keeps its own
         **_given(settings.data),
     }
     loss = {"resolution": "network" if on_cpu else "image", **_given(settings.loss)}
     optim = {**_rates(model), **_given(settings.optim)}
     filled = {"data": data, "model": model, "loss": loss, "optim": optim, "train": train}
     return Settings.model_validate(settings.model_dump() | filled)
+
+
+def continued(settings: Settings, begun: Settings, device: torch.device, *, processes: int = 1) -> Settings:
+    """Fills every setting that is None with that of the run which is continued.
+
+    Args:
+        settings: as given.
+        begun: those of the run.
+        device: where to train.
+        processes: how many train together.
+    """
+    filled = {
+        name: {**vars(getattr(begun, name)), **_given(getattr(settings, name))} for name in Settings.model_fields
+    }
+    if length := _length(settings.train):
+        filled["train"] |= dict.fromkeys(LENGTHS) | length
+    filled["train"] |= {"device": str(device), "processes": processes}
+    return Settings.model_validate(filled)
+
+
+def _length(train: TrainSettings) -> dict[str, Any]:
+    """How long to train, where that is given."""
+    return {name: value for name, value in _given(train).items() if name in LENGTHS}
 
 
 def _of_own_module(given: ModelSettings) -> dict[str, Any]:

@@ -53,18 +53,25 @@ def score(
     segmenter: Segmenter, pairs: Sequence[Pair], labels: Labels, progress: Progress = lambda done, total: None
 ) -> Scores:
     """Scores a segmenter in eval mode on pairs; memory does not grow with their number."""
-    confusion: Tensor | int = 0
-    ignored = 0
+    confusion, ignored = count(segmenter, pairs, labels, progress)
+    return scores_of(labels.names, confusion, len(pairs), int(ignored))
+
+
+def count(
+    segmenter: Segmenter, pairs: Sequence[Pair], labels: Labels, progress: Progress = lambda done, total: None
+) -> tuple[Tensor, Tensor]:
+    """The confusion matrix [C, C] over pairs, and the number of ignored pixels: int64, so that sums are exact."""
+    device = segmenter.mean.device
+    confusion = torch.zeros(len(labels), len(labels), dtype=torch.int64, device=device)
+    ignored = torch.zeros((), dtype=torch.int64, device=device)
     for done, pair in enumerate(pairs, start=1):
         image, mask = read_pair(pair, labels, segmenter.bands)
-        target = torch.from_numpy(mask.astype("int64"))
+        target = torch.from_numpy(mask.astype("int64")).to(device)
         predicted = predict_classes(segmenter, image)
-        target = target.to(predicted.device)
-        confusion = confusion + confusion_matrix(predicted, target, len(labels), labels.ignore_index)
-        ignored += int((target == labels.ignore_index).sum())
+        confusion += confusion_matrix(predicted, target, len(labels), labels.ignore_index)
+        ignored += (target == labels.ignore_index).sum()
         progress(done, len(pairs))
-    assert isinstance(confusion, Tensor), "a split is never empty"
-    return scores_of(labels.names, confusion, len(pairs), ignored)
+    return confusion, ignored
 
 
 def _common_labels(card: ModelCard, data: Dataset) -> Labels:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,15 +20,25 @@ _TROUBLE = {
     errno.EEXIST: "there is a file of this name. Choose another place",
 }
 
+_UNFINISHED = ".tmp"
+
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns trouble with the disk into a `MachineError` that names `path`."""
+def writing(path: Path, size: int | None = None) -> Iterator[None]:
+    """Turns trouble with the disk into a `MachineError` that names `path`, and the bytes where they are known."""
     try:
         yield
     except OSError as error:
         reason = _TROUBLE.get(error.errno or 0, str(error))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            needed = "" if size is None else f"; needed: {size:,} bytes"
+            reason += f" (free: {_free(path):,} bytes{needed})"
         raise MachineError(f"{path}: cannot be written: {reason}.") from error
+
+
+def _free(path: Path) -> int:
+    """Bytes that are free on the disk of a path, or of the nearest folder above it that there is."""
+    return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
 
 
 def make_folder(path: Path) -> Path:
@@ -47,23 +58,54 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         MachineError: disk full, not allowed; the old content is untouched.
     """
-    write_parts(path, (content,))
+    write_parts(path, (content,), len(content))
 
 
-def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+def write_parts(path: Path, parts: Iterable[bytes | memoryview], size: int | None = None) -> None:
     """As `write_whole`, for content that is too large to hold at once.
+
+    Args:
+        path: of the file.
+        parts: its content.
+        size: bytes in all, for the message where they do not fit.
 
     Raises:
         MachineError: disk full, not allowed; the old content is untouched.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished = beside(path)
     try:
-        with writing(path):
-            with beside.open("wb") as file:
+        with writing(path, size):
+            with unfinished.open("wb") as file:
                 file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
+            unfinished.replace(path)
     finally:
         with suppress(OSError):  # where it could not even be made, the error above is the one to tell
-            beside.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
+
+
+def settle(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk, where the system has a way to ask for that."""
+    if hasattr(os, "O_DIRECTORY"):
+        with writing(folder):
+            file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+
+def beside(path: Path) -> Path:
+    """A name in the same folder for what is not finished; `sweep` removes it after a crash."""
+    return path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a process that was killed left unfinished in a folder."""
+    with writing(folder):
+        for path in folder.glob(f".*{_UNFINISHED}"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)

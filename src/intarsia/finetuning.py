@@ -1,11 +1,13 @@
 """Beginning with weights trained elsewhere, and refusing a network that does not fit, before the first step."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from intarsia.errors import ModelFileError, SettingsError, listing
 from intarsia.modelfile import MODEL_FILE, ModelCard, is_model_file, read_model_file
@@ -111,8 +113,11 @@ def _take_statistics(segmenter: Segmenter, found: Pretrained, card: ModelCard) -
     return f"input: mean and deviation {whose} ({', '.join(f'{value:.1f}' for value in mean)})"
 
 
-def refuse_unfit(segmenter: Segmenter, card: ModelCard, settings: Settings) -> None:
+def refuse_unfit(segmenter: Segmenter, card: ModelCard, settings: Settings) -> bool:
     """Sends shapes without numbers through the network: what cannot be trained with shows now, at no cost.
+
+    Returns:
+        Whether some parameters get no gradient; also where that cannot be told without numbers.
 
     Raises:
         SettingsError: BatchNorm is left with a single value; or a network of the user's own does not take the
@@ -121,23 +126,39 @@ def refuse_unfit(segmenter: Segmenter, card: ModelCard, settings: Settings) -> N
     train = settings.train
     assert train.size is not None
     assert train.batch is not None
+    processes = train.processes or 1
+    batch = train.batch // processes
+    if not batch:
+        raise SettingsError(
+            f"train.batch = {train.batch} cannot be shared by {processes} processes. Give more pairs."
+        )
     shapes = deepcopy(segmenter).to("meta").train()
     height, width = train.size
-    logits = None
+    heads: list[tuple[Tensor, Tensor]] = []
     for size in ((height, width), (height + segmenter.stride, width)):
-        image = torch.empty(train.batch, card.bands, *size, device="meta")
-        target = torch.empty(train.batch, *size, dtype=torch.int64, device="meta")
+        image = torch.empty(batch, card.bands, *size, device="meta")
+        target = torch.empty(batch, *size, dtype=torch.int64, device="meta")
         try:
-            (logits, _), *_ = shapes.heads(image, target)
+            heads = shapes.heads(image, target)
         except Exception as error:  # a network of the user's own may raise anything
-            _refuse(error, card, settings, f"{train.batch} images of {size[0]}x{size[1]}, {card.bands} bands")
-            return
-    assert logits is not None
+            _refuse(error, card, settings, f"{batch} images of {size[0]}x{size[1]}, {card.bands} bands")
+            return True
+    logits = heads[0][0]
     if logits.shape[1] != len(card.labels):
         raise SettingsError(
             f"Your network gives {logits.shape[1]} logits for each pixel; the dataset has {len(card.labels)} "
             f"classes: {listing(card.labels.names)}."
         )
+    return _leaves_some_idle(shapes, [logits for logits, _ in heads])
+
+
+def _leaves_some_idle(shapes: Segmenter, heads: Sequence[Tensor]) -> bool:
+    """Whether a parameter without numbers gets no gradient from these heads."""
+    try:
+        torch.autograd.backward([logits.sum() for logits in heads])
+    except Exception:  # an operation that needs numbers for its gradient
+        return True
+    return any(parameter.grad is None for parameter in shapes.parameters() if parameter.requires_grad)
 
 
 def _refuse(error: Exception, card: ModelCard, settings: Settings, batch: str) -> None:

@@ -112,6 +112,14 @@ def of_all_heads(
     return total
 
 
+def counted_weight(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+    """How much a target [B, H, W] counts in a mean loss: its counted pixels, each by its class's weight."""
+    counted = target != ignore_index
+    if weight is None:
+        return counted.sum().float()
+    return weight[target.clamp(max=len(weight) - 1)].mul(counted).sum()
+
+
 LOSSES: dict[str, Callable[[LossSettings], Callable[..., Tensor]]] = {
     "ce": lambda settings: cross_entropy,
     "dice": lambda settings: dice,

@@ -97,6 +97,12 @@ def learning_rate(settings: OptimSettings, progress: float, val_scores: Sequence
     return settings.lr * SCHEDULES[settings.schedule](after, val_scores)
 
 
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Gives every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
 def one_cycle(progress: float, val_scores: Sequence[float] = ()) -> float:
     """Up from 1/25 over the first 30 %, down to 1e-4: Smith, Topin, "Super-Convergence" (2018), cosine arms."""
     if progress < 0.3:

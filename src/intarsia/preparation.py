@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from intarsia import draw
 from intarsia.checkpoint import State
@@ -19,16 +19,20 @@ from intarsia.data.check.inspection import Inspection
 from intarsia.data.dataset import TrainingPairs
 from intarsia.data.index import find_dataset
 from intarsia.data.pairs import Dataset, Pair
+from intarsia.distributed import World
 from intarsia.errors import SettingsError
 from intarsia.finetuning import begin_with, refuse_unfit
 from intarsia.inference import find_device
 from intarsia.losses import Loss, make_loss
 from intarsia.modelfile import ModelCard, build_segmenter
 from intarsia.networks import custom, find_network, make_blueprint
+from intarsia.networks.segmenter import Segmenter
 from intarsia.optim import make_optimizer
 from intarsia.runs import Run
 from intarsia.settings import Settings, make_settings, write_toml
 from intarsia.weights import class_weights
+
+_SEEDS_APART = 1_000_003  # of the processes
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,12 @@ class Setup:
     """What stays the same while training.
 
     Attributes:
+        class_weights: [C], of the loss.
         encoder: how the names of the encoder's parameters begin, in the segmenter.
+        idle: whether some parameters get no gradient, or may get none.
     """
 
+    world: World
     run: Run
     settings: Settings
     card: ModelCard
@@ -46,7 +53,28 @@ class Setup:
     pairs: TrainingPairs
     val: tuple[Pair, ...]
     loss: Loss
-    encoder: tuple[str, ...]
+    class_weights: Tensor
+    encoder: tuple[str, ...] = ()
+    idle: bool = False
+
+    @property
+    def pairs_a_step(self) -> int:
+        """Training pairs that all processes together see in an optimizer step."""
+        assert self.settings.train.batch is not None
+        return self.settings.train.batch * self.settings.optim.accumulate
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training; only where it is not limited by time."""
+        limits = self.settings.train
+        if limits.steps:
+            return limits.steps
+        assert limits.epochs is not None
+        return math.ceil(limits.epochs * len(self.pairs.pairs) / self.pairs_a_step)
+
+    def judged(self, state: State) -> Segmenter:
+        """The weights that are validated and saved as a model."""
+        return state.average if self.settings.train.ema else state.segmenter
 
 
 def as_settings(
@@ -93,12 +121,18 @@ def describe(
 
 
 def set_up(
-    run: Run, card: ModelCard, dataset: Dataset, seen: Inspection, settings: Settings, transform: Transform | None
+    world: World,
+    run: Run,
+    card: ModelCard,
+    dataset: Dataset,
+    seen: Inspection,
+    settings: Settings,
+    transform: Transform | None,
 ) -> Setup:
     """What stays the same while training, but for the network."""
     train = settings.train
     assert train.size is not None
-    device = find_device(train.device)
+    device = world.own_device(find_device(train.device))
     counts = seen.counts["train"]
     weights = torch.tensor(class_weights(counts, settings.loss.class_weights), dtype=torch.float32, device=device)
     pairs = TrainingPairs(
@@ -109,9 +143,10 @@ def set_up(
         size=train.size,
         seed=train.seed,
         cache=bool(settings.data.cache),
+        skip=settings.data.on_bad_sample == "skip",
     )
     loss = make_loss(settings.loss, weights, card.labels.ignore_index)
-    return Setup(run, settings, card, device, pairs, dataset.split("val"), loss, encoder=())
+    return Setup(world, run, settings, card, device, pairs, dataset.split("val"), loss, weights)
 
 
 def begin(
@@ -137,7 +172,7 @@ def begin(
     torch.manual_seed(settings.train.seed)
     segmenter = build_segmenter(setup.card, seen.mean, seen.std, module)
     card, told = (setup.card, ()) if resume else begin_with(segmenter, setup.card)
-    refuse_unfit(segmenter, card, settings)
+    idle = refuse_unfit(segmenter, card, settings)
     entry = find_network(str(card.model.name)) if module is None else custom(module)
     encoder = tuple(f"network.{start}" for start in entry.encoder(segmenter.network))
     if not encoder and (settings.optim.freeze or settings.optim.freeze_norm or settings.optim.layer_decay != 1):
@@ -145,7 +180,7 @@ def begin(
             f"optim.freeze, freeze_norm and layer_decay are for an encoder, and {card.model.name} has none that we "
             "know: give your module a child called encoder or backbone."
         )
-    setup = replace(setup, card=card, encoder=encoder)
+    setup = replace(setup, card=card, encoder=encoder, idle=idle)
     segmenter = segmenter.to(setup.device).to(memory_format=torch.channels_last)
     state = State(
         segmenter=segmenter,
@@ -155,6 +190,8 @@ def begin(
         scaler=torch.amp.GradScaler(setup.device.type, enabled=settings.train.precision == "fp16"),
         network={"config": dict(card.config), "weights": dict(card.weights)},
     )
+    if setup.world.rank:  # all began with the same weights; from here on each has random numbers of its own
+        torch.manual_seed(settings.train.seed + _SEEDS_APART * setup.world.rank)
     return setup, state, told
 
 
@@ -168,9 +205,11 @@ def _fingerprint(setup: Setup) -> str:
 def introduce(setup: Setup, state: State, dataset: Dataset, seen: Inspection, weights: tuple[str, ...]) -> None:
     """Says what is trained on what, writes the settings and the contact sheet."""
     run, settings = setup.run, setup.settings
+    if not run.writes:
+        return
     write_toml(settings, run.folder / "settings.toml")
     samples = [setup.pairs[number] for number in range(16)]
-    draw.write_picture(draw.contact_sheet(samples, setup.card.labels), run.folder / "augmented.png")
+    run.picture("augmented", state.step, draw.contact_sheet(samples, setup.card.labels))
     train, val = dataset.split("train"), dataset.split("val")
     drawn = " (drawn from train by name)" if dataset.drawn else ""
     run.say(f"{dataset.root}: {len(train)} pairs to train, {len(val)} to validate{drawn}")
@@ -186,7 +225,7 @@ def introduce(setup: Setup, state: State, dataset: Dataset, seen: Inspection, we
     assert limits.size is not None
     run.say(
         f"{_network_in_words(setup, state)}, crops of {limits.size[0]}x{limits.size[1]}, batch {limits.batch}, "
-        f"{limits.precision} on {setup.device}, for {_length_in_words(setup)}"
+        f"{limits.precision} on {_where(setup)}, for {_length_in_words(setup)}"
     )
     for line in weights:
         run.say(line)
@@ -207,18 +246,13 @@ def _network_in_words(setup: Setup, state: State) -> str:
     return f"{words}, learning rate {optim.lr:.2g}{encoder}"
 
 
+def _where(setup: Setup) -> str:
+    processes = setup.world.size
+    return str(setup.device) if processes == 1 else f"{processes} processes ({setup.device.type})"
+
+
 def _length_in_words(setup: Setup) -> str:
     limits = setup.settings.train
     if limits.budget:
         return f"{limits.budget / 60:.3g} minutes (--budget, --epochs or --steps change that)"
-    return f"{total_steps(setup)} steps"
-
-
-def total_steps(setup: Setup) -> int:
-    """Steps of the whole training; only where it is not limited by time."""
-    limits = setup.settings.train
-    assert limits.batch is not None
-    if limits.steps:
-        return limits.steps
-    assert limits.epochs is not None
-    return math.ceil(limits.epochs * len(setup.pairs.pairs) / (limits.batch * setup.settings.optim.accumulate))
+    return f"{setup.total_steps} steps"

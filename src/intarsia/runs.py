@@ -8,14 +8,15 @@ curves.png          loss, mIoU and learning rate
 validation.png      image, truth and prediction of a few validation pairs
 model.safetensors   the best model so far
 last.safetensors    the newest one
-checkpoint.pt       the training's state, for --resume
+checkpoints/        the training's state at its newest steps, for --resume; see `checkpoint`
 """
 
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,13 +26,16 @@ from rich.live import Live
 from rich.text import Text
 from torch import Tensor
 
+from intarsia.checkpoint import CHECKPOINTS, has_checkpoint
+from intarsia.draw import Picture, write_picture
 from intarsia.errors import SettingsError, listing
-from intarsia.files import make_folder, write_whole, writing
+from intarsia.files import make_folder, sweep, write_whole, writing
+from intarsia.locks import LOCK
+from intarsia.loggers import Logger
 from intarsia.modelfile import MODEL_FILE
 
 LAST_FILE = "last.safetensors"
-CHECKPOINT = "checkpoint.pt"
-_BEGINNINGS = ("settings.toml", "log.txt", "metrics.jsonl", "augmented.png")  # what is there before a checkpoint
+_BEGINNINGS = ("settings.toml", "log.txt", "metrics.jsonl", "augmented.png", CHECKPOINTS)  # before the first step
 _PLAIN_EVERY = 15.0  # seconds between status lines where there is no terminal
 
 
@@ -39,29 +43,40 @@ class Run:
     """A run folder that is being written. Use it as a context: it closes its files and its live line.
 
     Args:
-        folder: as `new_run_folder` or `existing_run_folder` gave it.
+        folder: as `run_folder` gave it.
+        writes: False in all but one of several processes that train together: then nothing is written or said.
+        loggers: that are told the numbers and the pictures too; they are closed with the run.
         stream: where people read along.
     """
 
-    def __init__(self, folder: Path, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, writes: bool = True, loggers: Sequence[Logger] = (), stream: TextIO | None = None
+    ) -> None:
         self.folder = folder
-        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self.writes = writes
+        self.loggers = tuple(loggers) if writes else ()
+        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True, quiet=not writes)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._last_plain = time.monotonic()
+        self._said: set[str] = set()
         self._log = self._open("log.txt")
         self._metrics = self._open("metrics.jsonl")
 
     def _open(self, name: str) -> TextIO:
+        if not self.writes:
+            return StringIO()
         with writing(self.folder / name):
             return (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def __enter__(self) -> "Run":
-        if self._console.is_terminal:
+        if self._console.is_terminal and self.writes:
             self._live.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
+        for logger in self.loggers:
+            logger.close()
         for file in (self._log, self._metrics):
             with suppress(OSError):  # a full disk was already told of
                 file.close()
@@ -71,6 +86,12 @@ class Run:
         self._console.print(Text(text))
         with writing(self.folder / "log.txt"):
             self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    def say_once(self, kind: str, text: str) -> None:
+        """As `say`, but only the first time that there is something of this kind."""
+        if kind not in self._said:
+            self._said.add(kind)
+            self.say(text)
 
     def status(self, text: str) -> None:
         """A line that the next one replaces; without a terminal, one every 15 seconds."""
@@ -82,53 +103,77 @@ class Run:
 
     def rewind(self, step: int) -> None:
         """Drops the lines of metrics.jsonl that come after `step`: a continued training writes them again."""
+        if not self.writes:
+            return
         kept = read_metrics(self.folder, up_to_step=step)
         self._metrics.close()
         write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._metrics = self._open("metrics.jsonl")
 
-    def record(self, kind: str, **numbers: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-        """Appends a line to metrics.jsonl."""
+    def record(self, kind: str, step: int, **numbers: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Appends a line to metrics.jsonl, and tells the loggers its numbers."""
         with writing(self.folder / "metrics.jsonl"):
-            self._metrics.write(json.dumps({"kind": kind, **numbers}) + "\n")
+            self._metrics.write(json.dumps({"kind": kind, "step": step, **numbers}) + "\n")
+        plain = {
+            f"{kind}/{name}": float(value) for name, value in numbers.items() if isinstance(value, int | float)
+        }
+        for logger in self.loggers:
+            logger.scalars(step, plain)
+
+    def picture(self, name: str, step: int, picture: Picture) -> None:
+        """Writes NAME.png, and shows it to the loggers."""
+        if self.writes:
+            write_picture(picture, self.folder / f"{name}.png")
+        for logger in self.loggers:
+            logger.picture(step, name, picture)
 
 
-def new_run_folder(out: Path | None, name: str) -> Path:
-    """Makes the folder of a new run: `out`, or runs/NAME, runs/NAME-2, ...
+def run_folder(out: Path | None, name: str, *, resume: bool = False) -> Path:
+    """The folder of a run, made where it is missing: `out`, or runs/NAME, runs/NAME-2, ...
+
+    Args:
+        out: as given.
+        name: of the dataset.
+        resume: continue the run that is there; where nothing was saved yet it begins.
 
     Raises:
-        SettingsError: `out` holds another run, or other files.
+        SettingsError: `out` holds another run, or other files; or there is none to be continued.
         MachineError: it cannot be made.
     """
     if out is None:
+        if resume:
+            raise SettingsError("--resume needs --out: the folder of the run to be continued.")
         out = Path("runs") / name
         number = 2
         while out.exists() and any(out.iterdir()):
             out, number = Path("runs") / f"{name}-{number}", number + 1
-    elif (out / CHECKPOINT).exists() or (out / MODEL_FILE).exists():
-        raise SettingsError(f"{out}: holds another run. Give another --out, or continue that run with --resume.")
+    elif has_checkpoint(out) or (out / MODEL_FILE).exists():
+        if not resume:
+            raise SettingsError(
+                f"{out}: holds another run. Give another --out, or continue that run with --resume."
+            )
+        if not has_checkpoint(out):
+            raise SettingsError(f"{out}: has no {CHECKPOINTS}/ to continue from. Give another --out.")
+        return out
     elif out.is_dir() and any(out.iterdir()):
-        names = {path.name for path in out.iterdir()}
-        if not {"log.txt", "metrics.jsonl"} <= names <= set(_BEGINNINGS):
+        names = {path.name for path in out.iterdir() if path.name != LOCK and not path.name.endswith(".tmp")}
+        if names and not {"log.txt", "metrics.jsonl"} <= names <= set(_BEGINNINGS):
             raise SettingsError(
                 f"{out}: is not empty, and no run: it holds {listing(sorted(names))}. Give another --out."
             )
-        for name in names:  # a run of ours that ended before it saved anything
-            (out / name).unlink()
     return make_folder(out)
 
 
-def existing_run_folder(out: Path | None) -> Path:
-    """The folder of a run to be continued.
-
-    Raises:
-        SettingsError: it has no checkpoint.
-    """
-    if out is None:
-        raise SettingsError("--resume needs --out: the folder of the run to be continued.")
-    if not (out / CHECKPOINT).is_file():
-        raise SettingsError(f"{out}: has no {CHECKPOINT} to continue from. Train without --resume.")
-    return out
+def clear(folder: Path) -> None:
+    """Removes what a training that was killed left unfinished, and what it wrote before it saved anything."""
+    sweep(folder)
+    if (folder / CHECKPOINTS).is_dir():
+        sweep(folder / CHECKPOINTS)
+    if not has_checkpoint(folder):
+        for name in _BEGINNINGS:
+            if name != CHECKPOINTS:
+                with writing(folder / name):
+                    (folder / name).unlink(missing_ok=True)
 
 
 def read_metrics(folder: Path, up_to_step: int | None = None) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from intarsia.files import write_whole
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-_LENGTHS = ("budget", "epochs", "steps")
+LENGTHS = ("budget", "epochs", "steps")
 _DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?$")
 
 
@@ -80,6 +80,14 @@ class DataSettings(Section):
         None, description="processes that load data; 0 = the training process itself"
     )
     cache: bool | None = Field(None, description="keep decoded pairs in memory (None: when they fit in 1/8 of it)")
+    timeout: Seconds = Field(
+        300.0,
+        description="seconds (or 5m) to wait for a worker before the files that it is at are named as hanging",
+    )
+    on_bad_sample: Literal["error", "skip"] = Field(
+        "error", description="a picture that became unreadable: stop, or take the next pair instead, and say so"
+    )
+    bad_share: Share = Field(0.01, description="largest share of the pairs that may be skipped; one always may")
 
 
 class AugmentSettings(Section):
@@ -190,7 +198,9 @@ class TrainSettings(Section):
     epochs: Annotated[float, Field(gt=0)] | None = Field(None, description="passes over the training pairs")
     steps: Annotated[int, Field(ge=1)] | None = Field(None, description="optimizer steps")
     size: Size | None = Field(None, description="height, width of the training crops in pixels")
-    batch: Annotated[int, Field(ge=1, le=65536)] | None = Field(None, description="pairs in a batch")
+    batch: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        None, description="pairs in a batch; several processes share them"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, order and augmentation")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps (None: the fastest there is)")
     precision: Precision | None = Field(
@@ -198,8 +208,35 @@ class TrainSettings(Section):
     )
     ema: bool = Field(True, description="average the weights over the last part of the training")
     validations: Annotated[int, Field(ge=1)] = Field(10, description="how often to validate, evenly spread")
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="stop after so many validations in a row without a better score (None: never)"
+    )
     checkpoint_every: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="optimizer steps between checkpoints (None: with each validation)"
+        None, description="optimizer steps between checkpoints (None: by the clock, see below)"
+    )
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="minutes between checkpoints; also at the end of an epoch, and with each validation"
+    )
+    keep: Annotated[int, Field(ge=2)] = Field(
+        2, description="newest checkpoints that are kept; the best model always is"
+    )
+    on_nonfinite: Literal["stop", "skip", "rollback"] = Field(
+        "stop",
+        description="a loss or gradient that is no number: stop, leave the step out (at most 10 times), or go back "
+        "to the last checkpoint with half the learning rate (at most 3 times)",
+    )
+    deterministic: bool = Field(
+        False, description="only operations that give the same bits each time, where torch has them; slower"
+    )
+    compile: bool = Field(False, description="torch.compile the network; without a compiler it is trained as it is")
+    tensorboard: bool = Field(False, description="curves and pictures for TensorBoard too, in RUN/tensorboard")
+    processes: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="how many train together (None: as many as torchrun started); given with --resume: go on with "
+        "another number than before",
+    )
+    sync_norm: bool = Field(
+        False, description="statistics of BatchNorm over all processes instead of each alone; on GPUs only"
     )
 
 
@@ -227,15 +264,15 @@ def make_settings(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
                 known = [f"{name}.{section}" for name in Settings.model_fields if section in _fields(name)]
                 example = known[0] if known else "optim.lr"
                 raise SettingsError(f"Setting {section!r}: write it as section.key, for example {example}.")
-            if section == "train" and any(name in values for name in _LENGTHS):  # replaces an earlier layer's
-                for name in _LENGTHS:
+            if section == "train" and any(name in values for name in LENGTHS):  # replaces an earlier layer's
+                for name in LENGTHS:
                     merged.get(section, {}).pop(name, None)
             merged.setdefault(section, {}).update(values)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
-    lengths = [name for name in _LENGTHS if getattr(settings.train, name) is not None]
+    lengths = [name for name in LENGTHS if getattr(settings.train, name) is not None]
     if len(lengths) > 1:
         raise SettingsError(f"{' and '.join(lengths)}: only one of budget, epochs and steps can be given.")
     low, high = settings.augment.scale

@@ -1,12 +1,19 @@
 """Being asked to stop: Ctrl-C and SIGTERM end a training after the step at hand; a second one ends it at once."""
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _STOPPERS = (signal.SIGINT, signal.SIGTERM)
+_ECHO = 5.0  # seconds: torchrun passes on a Ctrl-C that its processes have already got from the terminal
+
+
+class Stopped(Exception):
+    """Raised by whoever is in the middle of something that may be given up, when a stop was asked for."""
 
 
 class StopRequest:
@@ -14,6 +21,12 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self.at = 0.0
+
+    @property
+    def number(self) -> int:
+        """Of the signal; 0 where there was none."""
+        return self.signal or 0
 
     def __bool__(self) -> bool:
         return self.signal is not None
@@ -22,6 +35,8 @@ class StopRequest:
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
     """Within, the first SIGINT or SIGTERM is noted instead of acted on; the second raises KeyboardInterrupt.
+
+    Of the processes of `torchrun`, which may get one Ctrl-C twice, only a second one some seconds later.
 
     Outside the main thread, where Python allows no signal handlers, nothing is ever noted.
     """
@@ -32,8 +47,10 @@ def stop_request() -> Iterator[StopRequest]:
 
     def note(number: int, frame: FrameType | None) -> None:
         if request:
+            if "TORCHELASTIC_RUN_ID" in os.environ and time.monotonic() - request.at < _ECHO:
+                return
             raise KeyboardInterrupt
-        request.signal = signal.Signals(number)
+        request.signal, request.at = signal.Signals(number), time.monotonic()
 
     before = {number: signal.signal(number, note) for number in _STOPPERS}
     try:

@@ -1,8 +1,8 @@
 """Training: one loop, from top to bottom. Set up, step, log, validate, save."""
 
-import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
@@ -10,52 +10,53 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from intarsia import draw
-from intarsia.checkpoint import State, read_checkpoint, refuse_other_settings, restore, save_checkpoint
+from intarsia import draw, guards
+from intarsia.checkpoint import (
+    Checkpoint,
+    State,
+    drop_checkpoints_after,
+    has_checkpoint,
+    newest_checkpoint,
+    random_state,
+    refuse_other_settings,
+    restore,
+    save_checkpoint,
+)
 from intarsia.data.augment import Transform
 from intarsia.data.check.inspection import inspect
-from intarsia.data.dataset import Batch, batches
+from intarsia.data.dataset import Batch, StreamBatches, batches
 from intarsia.data.pairs import Dataset, read_pair
-from intarsia.defaults import resolve
-from intarsia.errors import SettingsError
-from intarsia.evaluation import score
+from intarsia.defaults import continued, resolve
+from intarsia.distributed import joined
+from intarsia.errors import listing
+from intarsia.evaluation import count
 from intarsia.inference import find_device, predict_classes
-from intarsia.losses import find_loss, of_all_heads
-from intarsia.metrics import Scores
+from intarsia.locks import locked
+from intarsia.loggers import Logger, TensorBoard
+from intarsia.losses import find_loss
+from intarsia.metrics import Scores, scores_of
 from intarsia.modelfile import MODEL_FILE, save_model
 from intarsia.networks.segmenter import Segmenter
-from intarsia.optim import learning_rate, set_training, update_average
-from intarsia.preparation import (
-    Setup,
-    as_settings,
-    begin,
-    describe,
-    introduce,
-    open_for_training,
-    set_up,
-    total_steps,
+from intarsia.optim import learning_rate, set_rate, set_training, update_average
+from intarsia.pace import (
+    checkpoint_is_due,
+    epochs_done,
+    expected_validation,
+    is_over,
+    progress,
+    validation_is_due,
 )
-from intarsia.runs import (
-    CHECKPOINT,
-    LAST_FILE,
-    Meter,
-    Run,
-    existing_run_folder,
-    new_run_folder,
-    read_metrics,
-)
+from intarsia.preparation import Setup, as_settings, begin, describe, introduce, open_for_training, set_up
+from intarsia.runs import LAST_FILE, Meter, Run, clear, read_metrics, run_folder
 from intarsia.settings import Settings
-from intarsia.signals import StopRequest, stop_request
+from intarsia.signals import Stopped, StopRequest, stop_request
+from intarsia.steps import gradient, make_learner
 from intarsia.terminal import count_on_terminal
 
 _LOG_EVERY = 10  # steps
-_MOST_TIME_VALIDATING = 0.15  # share of a time budget
 _PICTURES = 4
-_RESERVE = 1.2  # of the mean time of a validation, kept of a time budget for the last one
-_CLOSING = 1.0  # seconds kept for what comes after it
-_DTYPE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def train(
     model: str | nn.Module | None = None,
     resume: bool = False,
     transform: Transform | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Training:
     """Trains a network on a dataset and writes a run folder (see `runs`).
 
@@ -96,156 +98,222 @@ def train(
         model: the name of a network, as the setting model.name; or a module of your own, which is trained where it
             is: normalised images [B, bands, H, W] in; out come logits [B, C, h, w], a dict with "out", or an object
             with `.logits`. `load(folder, network=module)` loads it.
-        resume: continue the run in `out` from its checkpoint, with the same settings.
+        resume: continue the run in `out` from its newest whole checkpoint, with the same settings, as if it had
+            never stopped: at the end the weights are the same. Settings that are left out are those of the run.
         transform: augments pairs instead of the built-in augmentation; see `data.augment.Transform`.
+        loggers: are told numbers and pictures too; see `loggers.Logger`.
 
     Raises:
         SettingsError: unknown or contradicting settings, or `out` holds another run.
-        DataError: what would train wrong: the errors that `check` finds in train and val, each with its mend.
-        MachineError: no such device, disk full or read-only.
+        DataError: what would train wrong: the errors that `check` finds in train and val, each with its mend; or a
+            picture that became unreadable.
+        ModelFileError: no checkpoint is whole, or weights to begin with are damaged.
+        MachineError: no such device, disk full or read-only, a loader's worker that died.
     """
     started = time.monotonic()
     settings = as_settings(settings, model)
     module = model if isinstance(model, nn.Module) else None
     device = find_device(settings.train.device)
-    dataset = data if isinstance(data, Dataset) else open_for_training(Path(data), settings)
-    out = Path(out) if out is not None else None
-    folder = existing_run_folder(out) if resume else new_run_folder(out, dataset.root.stem or "run")
-    seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
-    seen.refuse_errors()
-    saved = read_checkpoint(folder / CHECKPOINT) if resume else None
-    begun = saved["settings"].model if saved else None
-    settings = resolve(settings, seen, device, own=module is not None, begun=begun)
-    find_loss(settings.loss)
-    if saved:
-        refuse_other_settings(saved, settings, folder / CHECKPOINT)
-    card = describe(settings, seen, saved and saved["network"], module)
-    with Run(folder) as run, stop_request() as stop:
-        setup = set_up(run, card, dataset, seen, settings, transform)
-        setup, state, told = begin(setup, seen, module=module, resume=resume)
-        if saved is not None:
-            restore(state, saved, folder / CHECKPOINT)
-            run.rewind(state.step)
-            run.say(f"continuing at step {state.step}")
-        introduce(setup, state, dataset, seen, told)
-        state.one_validation = _expected_validation(setup, state)
-        return _loop(setup, state, stop, started)
+    with joined(settings.train.processes) as world, stop_request() as stop:
+        dataset = data if isinstance(data, Dataset) else open_for_training(Path(data), settings)
+        out = Path(out) if out is not None else None
+        folder = world.told(lambda: run_folder(out, dataset.root.stem or "run", resume=resume))
+        seen = world.told(lambda: inspect(dataset.only("train", "val"), count_on_terminal("checking")))
+        seen.refuse_errors()
+        with locked(folder) if world.first else nullcontext():
+            found = world.told(lambda: _found(folder))
+            given = settings
+            if found:
+                settings = continued(given, found.settings, device, processes=world.size)
+                refuse_other_settings(found, settings, processes_asked=given.train.processes is not None)
+            else:
+                settings = resolve(given, seen, device, own=module is not None, processes=world.size)
+            find_loss(settings.loss)
+            card = describe(settings, seen, found.network if found else None, module)
+            told_too = _all_loggers(settings, folder, loggers, found) if world.first else ()
+            with Run(folder, writes=world.first, loggers=told_too) as run:
+                setup = set_up(world, run, card, dataset, seen, settings, transform)
+                setup, state, told = begin(setup, seen, module=module, resume=found is not None)
+                if found:
+                    _go_back(setup, state, found)
+                introduce(setup, state, dataset, seen, told)
+                _tell_beginning(setup, found, resume)
+                if settings.train.budget:
+                    state.one_validation = world.largest(expected_validation(setup, state))[0]
+                return _loop(setup, state, stop, started)
 
 
 def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Training:
     """The training loop."""
-    run, optim, limits = setup.run, setup.settings.optim, setup.settings.train
-    assert limits.precision is not None
+    world, run, optim, limits = setup.world, setup.run, setup.settings.optim, setup.settings.train
     segmenter, average = state.segmenter, state.average
-    before = state.elapsed  # seconds of earlier sessions
-    coarse, ignored = setup.settings.loss.resolution == "network", setup.card.labels.ignore_index
-    meter = Meter()
-    stream = _stream(setup, state)
+    earlier = state.elapsed  # seconds of earlier sessions
+    stream, learner, meter = _stream(setup, state), None, Meter()
+    stopped = 0.0  # the number of a signal, as soon as any process got one
 
-    while not stop and ((progress := _progress(setup, state)) < 1 or state.step == 0):
-        # One optimizer step.
-        rate = learning_rate(optim, progress, state.val_scores)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+    while True:
+        # Validate and save: before the next step, so that a training continued here does what was still due.
+        if validated := not stopped and validation_is_due(setup, state):
+            stopped = _validate(setup, state, stop)
+        over = is_over(setup, state)
+        state.elapsed = world.largest(earlier + time.monotonic() - started)[0]
+        if validated or stopped or checkpoint_is_due(setup, state):
+            _save(setup, state, newest=validated or bool(stopped))
+        if stopped or over:
+            break
+
+        # One optimizer step: the gradient.
+        rate = state.slowed * learning_rate(optim, progress(setup, state), state.val_scores)
+        set_rate(state.optimizer, rate)
         set_training(segmenter, optim, setup.encoder, state.step)
-        for _ in range(optim.accumulate):
-            with meter.waiting():
-                image, mask = next(stream)
-            image, mask = image.to(setup.device, non_blocking=True), mask.to(setup.device, non_blocking=True)
-            with torch.autocast(setup.device.type, _DTYPE[limits.precision], enabled=limits.precision != "fp32"):
-                heads = segmenter.heads(image, mask, coarse=coarse)
-            loss = of_all_heads(setup.loss, heads, setup.settings.loss.auxiliary_weight, ignored)
-            torch.autograd.backward(state.scaler.scale(loss / optim.accumulate))
-            meter.add(loss, len(image))
+        if learner is None or state.step == optim.freeze:  # from here on, other parameters learn
+            learner = make_learner(setup, segmenter)
+        with meter.waiting():
+            portions = [next(stream) for _ in range(optim.accumulate)]
+        before = guards.statistics(segmenter) if limits.on_nonfinite == "skip" else []
+        loss = gradient(setup, state, learner, portions)
         state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(segmenter.parameters(), optim.clip)
+        norm = torch.nn.utils.clip_grad_norm_(segmenter.parameters(), optim.clip)
+
+        # What all processes must know. A gradient in fp16 may be infinite: the scaler leaves that step out.
+        no_number = not loss.isfinite() or not (norm.isfinite() or state.scaler.is_enabled())
+        stopped, wrong, state.elapsed = world.largest(stop.number, no_number, earlier + time.monotonic() - started)
+        if wrong:
+            stream = _go_on_after_mishap(setup, state, rate, stream, before)
+            continue
+
+        # The step itself.
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
         if limits.ema:
             update_average(average, segmenter, state.step)
-        state.elapsed = before + time.monotonic() - started
+        meter.add(loss, setup.pairs_a_step)
+        if state.step % _LOG_EVERY == 0 or validation_is_due(setup, state):
+            _log(setup, state, meter, rate)
 
-        # Log: before anything is saved, since this is where a loss that is no number is seen.
-        progress = _progress(setup, state)
-        to_validate = _validation_is_due(setup, state, progress)
-        to_save = limits.checkpoint_every is not None and state.step % limits.checkpoint_every == 0
-        if to_validate or to_save or state.step % _LOG_EVERY == 0:
-            _log(setup, state, meter, rate, progress)
-
-        # Validate and save.
-        if to_validate:
-            _validate(setup, state)
-            _save(setup, state)
-            validated = before + time.monotonic() - started
-            state.one_validation = validated - state.elapsed
-            state.validating += state.one_validation
-            state.elapsed = validated
-        elif to_save:
-            save_checkpoint(run.folder / CHECKPOINT, setup.settings, state)
-
-    if stop:
-        _save(setup, state)
+    if stopped and not over:
         run.say(f"Stopped at step {state.step}. All is saved: same command, --out {run.folder} --resume continues.")
-    draw.curves(read_metrics(run.folder), run.folder / "curves.png")
-    state.elapsed = before + time.monotonic() - started
-    return Training(run.folder, state.best, state.step, state.elapsed, stop.signal)
+    return Training(run.folder, state.best, state.step, state.elapsed, Signals(int(stopped)) if stopped else None)
 
 
-def _stream(setup: Setup, state: State) -> Iterator[Batch]:
-    """The batches from the next step on."""
-    batch, workers = setup.settings.train.batch, setup.settings.data.workers
-    assert batch is not None
-    assert workers is not None
-    start = state.step * setup.settings.optim.accumulate
-    return batches(setup.pairs, batch, start, workers, pin=setup.device.type == "cuda")
+def _found(folder: Path) -> Checkpoint | None:
+    """The checkpoint to go on from; in a folder without any, the rest of a training that never saved is removed."""
+    clear(folder)
+    return newest_checkpoint(folder) if has_checkpoint(folder) else None
 
 
-def _progress(setup: Setup, state: State) -> float:
-    """Share of the training that is behind us. A time budget keeps back the time of the last validation."""
-    budget = setup.settings.train.budget
-    if not budget:
-        return state.step / total_steps(setup)
-    return state.elapsed / max(budget - _CLOSING - _RESERVE * state.one_validation, 0.1 * budget)
+def _all_loggers(
+    settings: Settings, folder: Path, given: Sequence[Logger], found: Checkpoint | None
+) -> tuple[Logger, ...]:
+    if not settings.train.tensorboard:
+        return tuple(given)
+    return (*given, TensorBoard(folder / "tensorboard", found.content["step"] if found else 0))
 
 
-def _expected_validation(setup: Setup, state: State) -> float:
-    """Seconds that scoring all of val will take, from its first two pictures; the very first warms up."""
-    for pairs in (setup.val[:1], setup.val[:2]):
-        started = time.monotonic()
-        score(_judged(setup, state).eval(), pairs, setup.card.labels)
-    return (time.monotonic() - started) / len(pairs) * len(setup.val)
+def _tell_beginning(setup: Setup, found: Checkpoint | None, resume: bool) -> None:
+    run = setup.run
+    if found:
+        for reason in found.passed_over:
+            run.say(f"warning: passed over a damaged checkpoint: {reason}")
+        run.say(f"continuing at step {found.content['step']}, from {found.path}")
+    elif resume:
+        run.say(f"{run.folder}: nothing was saved yet: training from the beginning")
 
 
-def _validation_is_due(setup: Setup, state: State, progress: float) -> bool:
-    limits = setup.settings.train
-    if progress >= 1:
-        return True
-    affordable = (
-        not limits.budget or state.validating + state.one_validation <= _MOST_TIME_VALIDATING * limits.budget
+def _go_back(setup: Setup, state: State, found: Checkpoint) -> None:
+    """Sets everything to a checkpoint, and removes what came after it."""
+    restore(state, found, setup.world.rank)
+    state.saved, state.saved_at = state.step, state.elapsed
+    if setup.world.first:
+        setup.run.rewind(state.step)
+        drop_checkpoints_after(setup.run.folder, state.step)
+
+
+def _stream(setup: Setup, state: State) -> Generator[Batch, None, None]:
+    """The batches of this process from the next step on."""
+    settings = setup.settings
+    assert settings.train.batch is not None
+    assert settings.data.workers is not None
+    start = state.step * settings.optim.accumulate
+    numbers = StreamBatches(settings.train.batch, start, setup.world.rank, setup.world.size)
+    pin = setup.device.type == "cuda"
+    return batches(setup.pairs, numbers, settings.data.workers, timeout=settings.data.timeout, pin=pin)
+
+
+def _go_on_after_mishap(
+    setup: Setup, state: State, rate: float, stream: Generator[Batch, None, None], before: Sequence[Tensor]
+) -> Generator[Batch, None, None]:
+    """A loss or gradient is no number: stops, leaves the step out, or goes back; the stream to go on with.
+
+    Raises:
+        SettingsError: that is what the settings say, or it happened too often.
+    """
+    policy, run = setup.settings.train.on_nonfinite, setup.run
+    first = state.step * setup.pairs_a_step
+    files = [setup.pairs.of_number(number).image.name for number in range(first, first + setup.pairs_a_step)]
+    told = (
+        f"A loss or gradient is no number at step {state.step + 1}, learning rate {rate:.2g}, with {listing(files)}"
     )
-    return affordable and progress * limits.validations >= len(state.val_scores) + 1
+    mishaps, slowed = state.mishaps + 1, state.slowed / 2
+    guards.refuse_nonfinite(policy, mishaps, told, run.folder)
+    state.optimizer.zero_grad(set_to_none=True)
+    if policy == "skip":
+        run.say(f"warning: {told}: left out ({mishaps} so far)")
+        guards.put_back(state.segmenter, before)
+        state.scaler.update()
+        state.step, state.mishaps = state.step + 1, mishaps
+        return stream
+    stream.close()
+    found = setup.world.told(lambda: newest_checkpoint(run.folder))
+    _go_back(setup, state, found)
+    state.mishaps, state.slowed = mishaps, slowed
+    run.say(f"warning: {told}: back to step {state.step}, with {slowed:g} of the learning rate")
+    return _stream(setup, state)
 
 
-def _validate(setup: Setup, state: State) -> None:
-    """Scores the averaged weights, and keeps them where they are the best so far."""
-    run, card = setup.run, setup.card
-    judged = _judged(setup, state).eval()
-    scores = score(judged, setup.val, card.labels, lambda done, total: run.status(f"validating {done}/{total}"))
+def _validate(setup: Setup, state: State, stop: StopRequest) -> float:
+    """Scores the averaged weights, and keeps them where they are the best so far.
+
+    Returns:
+        The number of the signal that any process got meanwhile: then the validation may have been given up.
+    """
+    started = time.monotonic()
+    world, run, card = setup.world, setup.run, setup.card
+    judged = setup.judged(state).eval()
+    world.equal(judged.buffers())  # the statistics of BatchNorm were each process's own
+
+    def go_on(done: int, total: int) -> None:
+        run.status(f"validating {done}/{total}")
+        if stop:
+            raise Stopped
+
+    counts = None
+    with suppress(Stopped):
+        counts = count(judged, setup.val[world.rank :: world.size], card.labels, go_on)
+    stopped, given_up = world.largest(stop.number, counts is None)
+    if given_up:
+        return stopped
+    assert counts is not None
+    confusion, ignored = (world.total(tensor) for tensor in counts)
+    scores = scores_of(card.labels.names, confusion, len(setup.val), int(ignored))
+    state.validated = state.step
     state.val_scores.append(scores.miou)
-    if state.best is None or scores.miou > state.best.miou:
+    best = state.best is None or scores.miou > state.best.miou
+    if best:
         state.best = scores
-        save_model(judged, replace(card, training=_notes(state, scores)), run.folder / MODEL_FILE)
-    draw.write_picture(_validation_picture(setup, judged), run.folder / "validation.png")
     run.record("val", step=state.step, seconds=round(state.elapsed, 1), **scores.to_dict())
-    best = " (best so far)" if state.best is scores else ""
-    run.say(f"step {state.step}: validation mIoU {scores.miou:.4f}{best}")
-
-
-def _judged(setup: Setup, state: State) -> Segmenter:
-    """The weights that are validated and saved."""
-    return state.average if setup.settings.train.ema else state.segmenter
+    run.say(f"step {state.step}: validation mIoU {scores.miou:.4f}{' (best so far)' * best}")
+    if run.writes:
+        if best:
+            save_model(judged, replace(card, training=_notes(state, scores)), run.folder / MODEL_FILE)
+        run.picture("validation", state.step, _validation_picture(setup, judged))
+        for kind, note in guards.after_validation(scores, read_metrics(run.folder), progress(setup, state)):
+            run.say_once(kind, note)
+    state.one_validation = world.largest(time.monotonic() - started)[0]
+    state.validating += state.one_validation
+    return stopped
 
 
 def _notes(state: State, scores: Scores | None) -> dict[str, Any]:
@@ -271,33 +339,38 @@ def _validation_picture(setup: Setup, segmenter: Segmenter) -> draw.Picture:
     return draw.panel(rows, labels)
 
 
-def _log(setup: Setup, state: State, meter: Meter, rate: float, progress: float) -> None:
+def _log(setup: Setup, state: State, meter: Meter, rate: float) -> None:
     """A line for metrics.jsonl and one for the terminal."""
-    limits = setup.settings.train
-    assert limits.batch is not None
+    run = setup.run
     numbers = meter.read()
-    if not math.isfinite(numbers["loss"]):
-        raise SettingsError(
-            f"The loss became {numbers['loss']} within {_LOG_EVERY} steps before step {state.step} (learning rate "
-            f"{rate:.2g}). What was saved before is whole; try a lower optim.lr, or train.precision=fp32."
-        )
-    epoch = state.step * limits.batch * setup.settings.optim.accumulate / len(setup.pairs.pairs)
-    setup.run.record("train", step=state.step, epoch=round(epoch, 3), lr=rate, **numbers)
-    left = state.elapsed * (1 - progress) / progress
+    epoch, done = epochs_done(setup, state.step), progress(setup, state)
+    run.record("train", step=state.step, epoch=round(epoch, 3), lr=rate, **numbers)
+    if note := guards.of_waiting(numbers["waiting"], setup.settings.data.workers or 0):
+        run.say_once("waiting", note)
+    left = state.elapsed * max(1 - done, 0) / done
     score_so_far = f"{state.best.miou:.3f}" if state.best else "-"
-    setup.run.status(
+    run.status(
         f"epoch {epoch:.1f} · step {state.step} · loss {numbers['loss']:.3f} · lr {rate:.1e} · "
         f"{numbers['images_per_second']:.0f} images/s · waiting for data {numbers['waiting']:.0%} · "
         f"mIoU {score_so_far} · {left / 60:.1f} min left"
     )
 
 
-def _save(setup: Setup, state: State) -> None:
-    """The newest model, the curves and the checkpoint."""
+def _write_newest(setup: Setup, state: State) -> None:
+    """The newest model, and the curves."""
     folder = setup.run.folder
     card = replace(setup.card, training=_notes(state, None))
-    save_model(_judged(setup, state), card, folder / LAST_FILE)
+    save_model(setup.judged(state), card, folder / LAST_FILE)
     if not (folder / MODEL_FILE).exists():  # stopped before the first validation
-        save_model(_judged(setup, state), card, folder / MODEL_FILE)
+        save_model(setup.judged(state), card, folder / MODEL_FILE)
     draw.curves(read_metrics(folder), folder / "curves.png")
-    save_checkpoint(folder / CHECKPOINT, setup.settings, state)
+
+
+def _save(setup: Setup, state: State, *, newest: bool) -> None:
+    """A checkpoint, with the random numbers of every process; where asked for, the newest model before it."""
+    if newest and setup.run.writes:
+        _write_newest(setup, state)
+    random_states = setup.world.collected(random_state(setup.device))
+    state.saved, state.saved_at = state.step, state.elapsed
+    if setup.run.writes:
+        save_checkpoint(setup.run.folder, setup.settings, state, random_states, setup.settings.train.keep)

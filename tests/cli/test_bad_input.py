@@ -168,10 +168,10 @@ def test_unwritable_output(refused, photos, tmp_path):
 
 
 def test_output_holds_another_run(refused, photos, trained):
-    before = {path: path.read_bytes() for path in trained.iterdir()}
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     code, message = refused("train", photos, "--out", trained, "--steps", "1", *SMALL)
     assert (code, "another run" in message, "--resume" in message) == (2, True, True)
-    assert {path: path.read_bytes() for path in trained.iterdir()} == before
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
 def test_output_holds_other_files(refused, photos, tmp_path):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ RUN_FILES = {
     "validation.png",
     "model.safetensors",
     "last.safetensors",
-    "checkpoint.pt",
+    "checkpoints",
 }
 CONTRACT = {
     "miou",
@@ -97,7 +98,7 @@ def test_ctrl_c_saves_and_other_settings_do_not_resume(intarsia, photos, tmp_pat
         stdout=subprocess.PIPE,
         text=True,
     )
-    _wait_for(run / "checkpoint.pt")
+    _wait_for(run / "checkpoints" / "step-00000002")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT
@@ -118,7 +119,7 @@ def test_sigterm_saves_and_exits_143(photos, tmp_path):
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert (run / "checkpoint.pt").is_file()
+    assert list((run / "checkpoints").glob("step-*/manifest.json"))
 
 
 def test_resumed_training_ends_as_if_it_had_never_stopped(photos, tmp_path, monkeypatch):
@@ -129,23 +130,22 @@ def test_resumed_training_ends_as_if_it_had_never_stopped(photos, tmp_path, monk
     whole = train(photos, tmp_path / "whole", settings)
     saved = checkpoint.save_checkpoint
 
-    def save_and_interrupt(path: Path, settings: Settings, state: checkpoint.State) -> None:
-        saved(path, settings, state)
+    def save_and_interrupt(run: Path, settings: Settings, state: checkpoint.State, *others: Any) -> None:
+        saved(run, settings, state, *others)
         if state.step == 2:
+            signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr("intarsia.training.save_checkpoint", save_and_interrupt)
-        with pytest.raises(KeyboardInterrupt):  # the second signal, from the last save
+        with pytest.raises(KeyboardInterrupt):
             train(photos, tmp_path / "parts", settings)
     continued = train(photos, tmp_path / "parts", settings, resume=True)
     assert continued.steps == 6
     assert [line["step"] for line in read_metrics(continued.folder)] == [
         line["step"] for line in read_metrics(whole.folder)
     ]
-    first, second = (
-        torch.load(run.folder / "checkpoint.pt", weights_only=True)["average"] for run in (whole, continued)
-    )
+    first, second = (checkpoint.newest_checkpoint(run.folder).content["average"] for run in (whole, continued))
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
 

@@ -10,7 +10,7 @@ import torch
 
 from intarsia.data.adapters import from_albumentations, from_torchvision
 from intarsia.data.augment import Transform, sample_generator
-from intarsia.data.dataset import TrainingPairs, batches
+from intarsia.data.dataset import StreamBatches, TrainingPairs, batches
 from intarsia.data.index import open_dataset
 
 SIZE = (24, 32)
@@ -50,7 +50,7 @@ def samples(scenes, transform: Transform, workers: int) -> list[tuple[torch.Tens
         dataset.split("train"), dataset.labels, 3, transform=transform, size=SIZE, seed=0, cache=False
     )
     assert len(pairs.pairs) == PAIRS
-    stream = batches(pairs, BATCH, 0, workers)
+    stream = batches(pairs, StreamBatches(BATCH), workers)
     taken = itertools.islice(stream, PAIRS * EPOCHS // BATCH)
     return [sample for image, mask in taken for sample in zip(image, mask, strict=True)]
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from intarsia.data.augment import Augment
-from intarsia.data.dataset import TrainingPairs, batches, epoch_order, to_tensor
+from intarsia.data.dataset import StreamBatches, TrainingPairs, batches, epoch_order, to_tensor
 from intarsia.data.index import open_dataset
 from intarsia.data.pairs import Pair
 from intarsia.errors import DataError
@@ -50,7 +50,7 @@ def numbered(folder, count: int, **changes) -> TrainingPairs:
 
 
 def take(pairs: TrainingPairs, number: int, batch: int = 3, start: int = 0, workers: int = 0):
-    return list(itertools.islice(batches(pairs, batch, start, workers), number))
+    return list(itertools.islice(batches(pairs, StreamBatches(batch, start), workers), number))
 
 
 def assert_equal(one, two) -> None:

@@ -1,6 +1,7 @@
 """The commands. Each imports what computes only when it is called, so that --help stays fast."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -128,9 +129,10 @@ def train(  # noqa: PLR0913 - the contract's options
     from intarsia.training import train as run_training
 
     training = run_training(data, out, checked, resume=resume)
-    if training.scores:
-        print_scores(training.scores)
-    typer.echo(f"run: {training.folder}")
+    if os.environ.get("RANK", "0") == "0":  # of several processes that train together, one speaks
+        if training.scores:
+            print_scores(training.scores)
+        typer.echo(f"run: {training.folder}")
     if training.stopped_by:
         raise typer.Exit(128 + training.stopped_by)
 

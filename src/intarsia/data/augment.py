@@ -30,9 +30,9 @@ _NOISE_LENGTH = 1 << 20
 _NOISE_UNIT = 64  # one standard deviation in the noise bank
 
 
-def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The source of all randomness of one sample."""
-    return np.random.default_rng((seed, epoch, index))
+def sample_generator(seed: int, epoch: int, index: int, further: int = 0) -> np.random.Generator:
+    """The source of all randomness of one sample; `further` tells apart samples of one pair in an epoch."""
+    return np.random.default_rng((seed, epoch, index, further) if further else (seed, epoch, index))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ a training continues anywhere by its step number alone.
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from intarsia.data.augment import Transform, sample_generator
 from intarsia.data.pairs import Pair, read_pair
-from intarsia.errors import DataError
+from intarsia.errors import DataError, MachineError, listing
 from intarsia.labels import Labels
 
 Sample = tuple[NDArray[Any], NDArray[Any]]
@@ -42,7 +43,15 @@ class TrainingPairs(Dataset[Sample]):
         size: the training size, to check what `transform` gives.
         seed: of the order and of the augmentation.
         cache: keep decoded pairs in memory.
+        skip: take the next pair in the order where one cannot be read, instead of an error.
+
+    Attributes:
+        bad: [pairs] uint8, 1 for each that was skipped; shared with the loader's workers.
+        busy: [workers] int64, the pair that each worker is at, or -1; shared too.
     """
+
+    bad: Tensor
+    busy: Tensor
 
     def __init__(
         self,
@@ -54,6 +63,7 @@ class TrainingPairs(Dataset[Sample]):
         size: tuple[int, int],
         seed: int,
         cache: bool,
+        skip: bool = False,
     ) -> None:
         self.pairs = pairs
         self.labels = labels
@@ -61,13 +71,53 @@ class TrainingPairs(Dataset[Sample]):
         self.transform = transform
         self.size = size
         self.seed = seed
+        self.skip = skip
+        self.bad = torch.zeros(len(pairs), dtype=torch.uint8)
+        self.busy = torch.full((1,), -1)
         self._decoded: dict[int, Sample] | None = {} if cache else None
 
     def __getitem__(self, number: int) -> Sample:
-        """Sample `number` of the stream: image [H, W, bands], mask [H, W]."""
+        """Sample `number` of the stream: image [H, W, bands], mask [H, W].
+
+        Raises:
+            DataError: a file cannot be read, or the transform fails; the file is named.
+        """
         epoch, place = divmod(number, len(self.pairs))
-        index = int(epoch_order(self.seed, epoch, len(self.pairs))[place])
-        image, mask = self.transform(*self.decode(index), sample_generator(self.seed, epoch, index))
+        order = epoch_order(self.seed, epoch, len(self.pairs))
+        for further in range(len(self.pairs)):
+            index = int(order[(place + further) % len(self.pairs)])
+            with self._at(index):
+                try:
+                    pair = self.decode(index)
+                except DataError:
+                    if not self.skip:
+                        raise
+                    self.bad[index] = 1
+                    continue
+                return self._varied(pair, index, sample_generator(self.seed, epoch, index, further))
+        raise DataError("Not one of the training pairs can be read any more.")
+
+    def of_number(self, number: int) -> Pair:
+        """The pair that sample `number` is made of."""
+        epoch, place = divmod(number, len(self.pairs))
+        return self.pairs[int(epoch_order(self.seed, epoch, len(self.pairs))[place])]
+
+    @contextmanager
+    def _at(self, index: int) -> Iterator[None]:
+        """Within, this process is at a pair: whoever waits for it can tell at which."""
+        worker = get_worker_info()
+        place = worker.id if worker else 0
+        self.busy[place] = index
+        yield
+        self.busy[place] = -1
+
+    def _varied(self, pair: Sample, index: int, rng: np.random.Generator) -> Sample:
+        try:
+            image, mask = self.transform(*pair, rng)
+        except Exception as error:  # a transform of the user's own may raise anything
+            raise DataError(
+                f"{self.pairs[index].image}: the transform failed: {type(error).__name__}: {error}"
+            ) from error
         if image.shape != (*self.size, self.bands) or mask.shape != self.size:
             raise DataError(
                 f"The transform gave an image of {image.shape} and a mask of {mask.shape}; expected are "
@@ -94,31 +144,55 @@ def epoch_order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class StreamBatches(Sampler[list[int]]):
-    """The numbers of the samples of each batch, from batch `start` on, without an end."""
+    """The numbers of the samples of each batch, from batch `start` on, without an end.
+
+    Attributes:
+        batch: samples in a batch.
+        start: number of the first batch.
+        rank: number of this process; it gets every `size`-th sample of each batch.
+        size: number of processes.
+    """
 
     batch: int
     start: int = 0
+    rank: int = 0
+    size: int = 1
 
     def __iter__(self) -> Iterator[list[int]]:
         number = self.start * self.batch
         while True:
-            yield list(range(number, number + self.batch))
+            yield list(range(number + self.rank, number + self.batch, self.size))
             number += self.batch
 
 
-def batches(pairs: TrainingPairs, batch: int, start: int, workers: int, pin: bool = False) -> Iterator[Batch]:
-    """The endless stream of batches, from batch number `start` on.
+def batches(
+    pairs: TrainingPairs, numbers: StreamBatches, workers: int, *, timeout: float = 0.0, pin: bool = False
+) -> Generator[Batch, None, None]:
+    """The endless stream of batches.
+
+    Args:
+        pairs: the training pairs.
+        numbers: which samples, from where on.
+        workers: processes that load; 0 for this one.
+        timeout: seconds to wait for a worker; 0 for ever.
+        pin: into page-locked memory, for a GPU.
 
     Raises:
         DataError: a file became unreadable; it is named, whichever process met it.
+        MachineError: a worker died or hangs; the files that the workers were at are named.
     """
+    if workers:
+        pairs.bad.share_memory_()  # type: ignore[no-untyped-call]
+        pairs.busy = torch.full((workers,), -1)
+        pairs.busy.share_memory_()  # type: ignore[no-untyped-call]
     loader: DataLoader[Any] = DataLoader(
         pairs,
-        batch_sampler=StreamBatches(batch, start),
+        batch_sampler=numbers,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
+        timeout=timeout if workers else 0,
         worker_init_fn=_leave_stopping_to_the_parent,
         generator=torch.Generator(),  # its own: drawing from the global one would shift dropout after a resume
     )
@@ -128,6 +202,16 @@ def batches(pairs: TrainingPairs, batch: int, start: int, workers: int, pin: boo
         error.__traceback__ = None  # it holds the loader: left to the garbage collector, its workers take 5 s each
         # A worker's error comes with its whole traceback as the message.
         raise DataError(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
+    except RuntimeError as error:
+        if "DataLoader" not in str(error):
+            raise
+        error.__traceback__ = None
+        reason = str(error).splitlines()[0].rstrip(".")
+        files = [str(pairs.pairs[index].image) for index in pairs.busy.tolist() if index >= 0]
+        raise MachineError(
+            f"{reason}. Files that the workers were at: {listing(files) or 'none'}. Where one of them is the "
+            "reason, take it out of the dataset; one that was killed may have had too little memory (--workers 0)."
+        ) from None
 
 
 def _leave_stopping_to_the_parent(worker: int) -> None:
