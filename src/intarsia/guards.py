@@ -88,8 +88,8 @@ def of_collapse(scores: Scores) -> str | None:
     if share < _ALL or true_share >= share:
         return None
     return (
-        f"warning: {share:.1%} of all pixels are predicted as {scores.names[most]!r}, {true_share:.1%} of "
-        "the truth are. Where this stays so: loss.name=ce+dice with loss.class_weights=effective_number or inverse, "
+        f"warning: {share:.1%} of the pixels are predicted as {scores.names[most]!r}; in truth {true_share:.1%} "
+        "are. Where this stays so: loss.name=ce+dice with loss.class_weights=effective_number or inverse, "
         "augment.rare_share=0.5, a lower optim.lr; and look at augmented.png: do masks fit images?"
     )
 

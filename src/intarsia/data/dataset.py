@@ -7,10 +7,12 @@ a training continues anywhere by its step number alone.
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -193,7 +195,7 @@ def batches(
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
         timeout=timeout if workers else 0,
-        worker_init_fn=_leave_stopping_to_the_parent,
+        worker_init_fn=partial(_as_worker, os.getpid()),
         generator=torch.Generator(),  # its own: drawing from the global one would shift dropout after a resume
     )
     try:
@@ -214,9 +216,24 @@ def batches(
         ) from None
 
 
-def _leave_stopping_to_the_parent(worker: int) -> None:
+def _as_worker(trainer: int, worker: int) -> None:
+    """Leaves stopping to the training process, and never outlives it: not even one that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(trainer, os.getppid()), daemon=True).start()
+
+
+def _end_with(trainer: int, parent: int) -> None:
+    """Ends this process as soon as the training process, or whoever started this one, is gone."""
+    while os.getppid() == parent:
+        time.sleep(1)
+        try:
+            os.kill(trainer, 0)  # asks whether it is there
+        except ProcessLookupError:
+            break
+    os._exit(1)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
