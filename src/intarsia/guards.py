@@ -74,7 +74,7 @@ def after_validation(
     """
     if progress >= _EARLY and (note := of_collapse(scores)):
         yield "collapse", note
-    if progress >= _HALF and (note := of_standstill(history)):
+    elif progress >= _HALF and (note := of_standstill(history)):
         yield "standstill", note
 
 

@@ -8,6 +8,8 @@ are taken within each portion.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,8 +81,7 @@ def gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Bat
 
 
 def _gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Batch]) -> Tensor:
-    loss_settings, precision = setup.settings.loss, setup.settings.train.precision
-    assert precision is not None
+    loss_settings = setup.settings.loss
     ignored = setup.card.labels.ignore_index
     portions = [portion for batch in batches for portion in _portions(batch, state.portions)]
     usual = sum(mask.numel() for _, mask in portions) / len(portions)  # keeps the sums near 1, whatever the size
@@ -88,7 +89,7 @@ def _gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Ba
     for number, portion in enumerate(portions, start=1):
         image, mask = (tensor.to(setup.device, non_blocking=True) for tensor in portion)
         with _alone(learner) if number < len(portions) else nullcontext():
-            with torch.autocast(setup.device.type, _DTYPE[precision], enabled=precision != "fp32"):
+            with torch.autocast(setup.device.type, **_autocast(setup)):
                 heads = learner(image, mask)
             loss = of_all_heads(setup.loss, heads, loss_settings.auxiliary_weight, ignored)
             weight = counted_weight(heads[0][1], setup.class_weights, ignored) / usual
@@ -137,3 +138,35 @@ def _cut_finer(setup: Setup, state: State, batch: int, told: str) -> None:
         f"Out of memory: from here on each batch is learned in portions of {of_each}, with the same effective batch"
         + (f"; BatchNorm sees {of_each} pictures at a time." if norm else ".")
     )
+
+
+def compile_network(setup: Setup, segmenter: Segmenter) -> None:
+    """torch.compile for the network as it learns; where that does not work, it says why and leaves it as it is.
+
+    A copy is tried first, on a batch of nothing: statistics of BatchNorm and random numbers stay as they are.
+    """
+    train = setup.settings.train
+    assert train.size is not None
+    assert train.batch is not None
+    batch = -(-train.batch // setup.world.size)
+    image = torch.zeros(batch, segmenter.bands, *train.size, device=setup.device)
+    mask = torch.zeros(batch, *train.size, dtype=torch.int64, device=setup.device)
+    trial = deepcopy(segmenter).train()
+    devices = [setup.device] if setup.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices), torch.autocast(setup.device.type, **_autocast(setup)):
+            trial.network.compile()
+            heads = trial.heads(image, mask, coarse=setup.settings.loss.resolution == "network")
+        torch.autograd.backward([logits.float().mean() for logits, _ in heads])
+    except Exception as error:  # whatever the compiler or the network raises
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        setup.run.say(f"warning: train.compile: not compiled: {type(error).__name__}: {reason.strip()}")
+    else:
+        segmenter.network.compile()
+        setup.run.say("compiled")
+
+
+def _autocast(setup: Setup) -> dict[str, Any]:
+    precision = setup.settings.train.precision
+    assert precision is not None
+    return {"dtype": _DTYPE[precision], "enabled": precision != "fp32"}

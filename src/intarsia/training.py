@@ -29,6 +29,7 @@ from intarsia.data.check.inspection import inspect
 from intarsia.data.dataset import Batch, StreamBatches, batches
 from intarsia.data.pairs import Dataset, read_pair
 from intarsia.defaults import continued, resolve
+from intarsia.determinism import deterministic
 from intarsia.distributed import joined
 from intarsia.errors import listing
 from intarsia.evaluation import count
@@ -52,7 +53,7 @@ from intarsia.preparation import Setup, as_settings, begin, describe, introduce,
 from intarsia.runs import LAST_FILE, Meter, Run, clear, read_metrics, run_folder
 from intarsia.settings import Settings
 from intarsia.signals import Stopped, StopRequest, stop_request
-from intarsia.steps import gradient, make_learner
+from intarsia.steps import compile_network, gradient, make_learner
 from intarsia.terminal import count_on_terminal
 
 _LOG_EVERY = 10  # steps
@@ -138,9 +139,12 @@ def train(
                     _go_back(setup, state, found)
                 introduce(setup, state, dataset, seen, told)
                 _tell_beginning(setup, found, resume)
+                if settings.train.compile:
+                    compile_network(setup, state.segmenter)
                 if settings.train.budget:
                     state.one_validation = world.largest(expected_validation(setup, state))[0]
-                return _loop(setup, state, stop, started)
+                with deterministic(settings.train.deterministic, run.say_once):
+                    return _loop(setup, state, stop, started)
 
 
 def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Training:

@@ -186,3 +186,17 @@ def test_grey_files_become_the_bands_asked_for(tmp_path):
     image, _ = take(pairs, 1, batch=1)[0]
     assert image.shape == (1, 3, 4, 6)
     assert image.unique().tolist() == [9]
+
+
+@pytest.mark.parametrize("batch", [3, 4, 7])
+def test_several_processes_share_every_batch(batch: int) -> None:
+    """No sample is lost or repeated, also where their number changes in the middle of an epoch."""
+
+    def part(rank: int, size: int, start: int, number: int) -> list[list[int]]:
+        return list(itertools.islice(StreamBatches(batch, start, rank, size), number))
+
+    first = [part(rank, 2, 0, 5) for rank in range(2)]
+    then = [part(rank, 3, 5, 4) for rank in range(3)]
+    seen = [number for parts in (first, then) for part in parts for numbers in part for number in numbers]
+    assert sorted(seen) == list(range(9 * batch))
+    assert {len(numbers) for part in first for numbers in part} <= {batch // 2, batch - batch // 2}

@@ -1,0 +1,29 @@
+"""Trains until the first gradient, writes it and ends: `python -m tests.faults.first_gradient PHOTOS OUT SETTINGS.json`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from intarsia.training import train
+
+
+def main(photos: str, out: str, settings: str) -> None:
+    folder = Path(out)
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def write_and_end(parameters: Any, *arguments: Any) -> Any:
+        learned = list(parameters)
+        clip(learned, *arguments)
+        torch.save([parameter.grad for parameter in learned], folder / f"{os.environ.get('RANK', '0')}.pt")
+        raise SystemExit(0)
+
+    torch.nn.utils.clip_grad_norm_ = write_and_end
+    train(photos, folder / "run", json.loads(settings))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,191 @@
+"""Several processes, as torchrun starts them: the result of one, and no harm where one is stopped or killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from intarsia.checkpoint import newest_checkpoint
+from intarsia.evaluation import evaluate
+from intarsia.runs import read_metrics
+from tests.faults.conftest import assert_same_end, weights
+
+pytestmark = pytest.mark.timeout(300)
+
+# Neither BatchNorm nor dropout, and a loss that is a sum over pixels: any number of processes gives the same.
+EXACT = [
+    *("--model", "unet", "--size", "32,32", "--batch", "5", "--device", "cpu", "--steps", "12"),
+    *("model.width=8", "model.depth=2", "model.stem=1", "model.norm=group", "loss.name=ce"),
+    *("loss.resolution=image", "train.precision=fp32", "train.validations=2", "train.checkpoint_every=4"),
+]
+# With everything that makes a difference.
+ROUGH = [
+    *("--model", "unet", "--size", "32,32", "--batch", "4", "--device", "cpu", "--steps", "60", "--workers", "1"),
+    *("model.width=4", "model.depth=2", "model.stem=1", "model.dropout=0.2", "optim.accumulate=2"),
+    *("train.precision=fp32", "train.validations=4", "train.checkpoint_every=6"),
+]
+
+
+def command(number: int, photos: Path, run: Path, *options: str) -> list[str]:
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)] if number > 1 else []
+    return [sys.executable, *start, "-m", "intarsia", "train", str(photos), "--out", str(run), *options]
+
+
+def start(number: int, photos: Path, run: Path, *options: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    arguments = command(number, photos, run, *options)
+    return subprocess.Popen(arguments, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def finish(number: int, photos: Path, run: Path, *options: str) -> tuple[str, str]:
+    """What a training that goes well prints: stdout, stderr."""
+    process = start(number, photos, run, *options)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    return out, err
+
+
+def process_of_rank(launcher: subprocess.Popen[str], rank: int) -> int:
+    """The pid of one of the processes that torchrun started."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                environment = (folder / "environ").read_bytes().split(b"\0")
+            except (OSError, ValueError):
+                continue
+            if parent == launcher.pid and b"RANK=%d" % rank in environment:
+                return int(folder.name)
+    raise AssertionError(f"no process of rank {rank}")
+
+
+def wait_for_step(run: Path, step: int, launcher: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 100
+    while not any(int(path.name[5:]) >= step for path in (run / "checkpoints").glob("step-*")):
+        assert time.monotonic() < end
+        assert launcher.poll() is None, launcher.communicate()[1]
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def two(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A run of two processes, and what they printed."""
+    run = tmp_path_factory.mktemp("two") / "run"
+    return run, *finish(2, pictures, run, *EXACT)
+
+
+def test_scores_of_two_processes_are_exactly_those_of_one(two, pictures: Path) -> None:
+    """Five pictures: three for one process and two for the other, none twice."""
+    validations = [line for line in read_metrics(two[0]) if line["kind"] == "val"]
+    alone = evaluate(two[0] / "last.safetensors", pictures)
+    assert alone.images == 5
+    assert validations[-1]["confusion"] == alone.confusion.tolist()
+    assert validations[-1]["ignored_pixels"] == alone.ignored_pixels
+    assert validations[-1]["miou"] == alone.miou
+
+
+def test_one_process_writes_and_speaks(two) -> None:
+    run, out, err = two
+    assert out.count("mIoU") == 1
+    assert err.count("2 processes (cpu)") == 1
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert len(newest_checkpoint(run).content["random"]) == 2
+
+
+def test_another_number_of_processes_must_be_asked_for(two, pictures: Path, tmp_path: Path) -> None:
+    run = two[0]
+    longer = [*EXACT, "train.processes=1", "--resume"]
+    refused = start(1, pictures, run, *EXACT, "--resume")
+    assert "train.processes: 2 -> 1\nGive train.processes=1 to go on so" in refused.communicate()[1]
+    assert refused.returncode == 2
+    finish(1, pictures, run, *longer)  # nothing is left to do, and nothing changes
+    assert newest_checkpoint(run).content["step"] == 12
+
+
+def test_a_wrong_number_of_processes_is_told(pictures: Path, tmp_path: Path) -> None:
+    process = start(1, pictures, tmp_path / "run", *EXACT, "train.processes=3")
+    assert "train.processes = 3: there is 1. Start as many with: torchrun" in process.communicate()[1]
+    assert process.returncode == 2
+
+
+@pytest.fixture(scope="module")
+def rough(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """How ROUGH ends on two processes to which nothing happens."""
+    run = tmp_path_factory.mktemp("rough") / "run"
+    finish(2, pictures, run, *ROUGH)
+    return weights(run)
+
+
+def test_sigterm_to_one_of_two(rough, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    launcher = start(2, pictures, run, *ROUGH)
+    wait_for_step(run, 12, launcher)
+    os.kill(process_of_rank(launcher, 1), signal.SIGTERM)
+    _, err = launcher.communicate(timeout=100)
+    assert "exitcode  : 143" in err, "torchrun tells how its processes ended"
+    stopped = newest_checkpoint(run).content["step"]
+    assert f"Stopped at step {stopped}. All is saved" in err
+    assert 12 <= stopped < 60
+    finish(2, pictures, run, *ROUGH, "--resume")
+    assert_same_end(run, rough)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_kill_of_one_of_two(rough, pictures: Path, tmp_path: Path, rank: int) -> None:
+    run = tmp_path / "run"
+    launcher = start(2, pictures, run, *ROUGH)
+    wait_for_step(run, 18, launcher)
+    os.kill(process_of_rank(launcher, rank), signal.SIGKILL)
+    launcher.communicate(timeout=100)  # no hang
+    assert launcher.returncode != 0
+    finish(2, pictures, run, *ROUGH, "--resume")
+    assert_same_end(run, rough)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_torchrun(rough, pictures: Path, tmp_path: Path) -> None:
+    """The terminal sends it to all of them, and torchrun to its processes once more."""
+    run = tmp_path / "run"
+    launcher = start(2, pictures, run, *ROUGH)
+    wait_for_step(run, 6, launcher)
+    for process in (launcher.pid, process_of_rank(launcher, 0), process_of_rank(launcher, 1)):
+        os.kill(process, signal.SIGINT)
+    launcher.communicate(timeout=100)
+    assert "Stopped at step" in (run / "log.txt").read_text()
+    finish(2, pictures, run, *ROUGH, "--resume")
+    assert_same_end(run, rough)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_again_by_itself(rough, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = command(2, pictures, run, *ROUGH, "--resume")
+    arguments.insert(arguments.index("--standalone"), "--max-restarts=2")
+    launcher = subprocess.Popen(arguments, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    wait_for_step(run, 12, launcher)
+    os.kill(process_of_rank(launcher, 1), signal.SIGKILL)
+    assert launcher.wait(200) == 0
+    assert_same_end(run, rough)
+
+
+def test_one_process_goes_on_where_two_stopped(two, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    launcher = start(2, pictures, run, *EXACT)
+    wait_for_step(run, 4, launcher)
+    launcher.send_signal(signal.SIGTERM)
+    launcher.communicate(timeout=100)
+    finish(1, pictures, run, *EXACT, "train.processes=1", "--resume")
+    expected, got = (
+        [line["miou"] for line in read_metrics(folder) if line["kind"] == "val"] for folder in (two[0], run)
+    )
+    assert got == pytest.approx(expected, abs=0.02)
+    assert newest_checkpoint(run).content["step"] == 12
