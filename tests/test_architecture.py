@@ -25,6 +25,7 @@ FLOORS = {
     "locks": 2,
     "names": 1,
     "pages": 1,
+    "quantities": 1,
     "signals": 1,
     "terminal": 1,
     "weights": 1,

@@ -6,13 +6,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from intarsia.errors import SettingsError
+from intarsia.quantities import seconds
 from intarsia.settings import (
     Settings,
     differences,
     make_settings,
     parse_overrides,
     read_toml,
-    seconds,
     write_toml,
 )
 

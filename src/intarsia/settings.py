@@ -5,7 +5,6 @@ resolved settings are written into the run folder as `settings.toml`, which can 
 """
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,46 +15,11 @@ from pydantic.fields import FieldInfo
 
 from intarsia.errors import SettingsError, did_you_mean
 from intarsia.files import write_whole
+from intarsia.quantities import Seconds, Share, Size, always, listed
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
 LENGTHS = ("budget", "epochs", "steps")
-_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?$")
-
-
-def seconds(duration: object) -> object:
-    """`10m`, `1h30m`, `90s` or a plain number of seconds -> seconds; anything else is left to the validator."""
-    if not isinstance(duration, str) or not (match := _DURATION.match(duration.strip())) or not match.group():
-        return duration
-    hours, minutes, rest = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + rest
-
-
-def _height_width(size: object) -> object:
-    if isinstance(size, int):
-        return (size, size)
-    if isinstance(size, str) and re.fullmatch(r"\s*\d+\s*([,x]\s*\d+\s*)?", size):
-        numbers = [int(number) for number in re.split("[,x]", size)]
-        return (numbers[0], numbers[-1])
-    return size
-
-
-def _always(steps: object) -> object:
-    """True and false as steps: always, and none."""
-    return {True: "always", False: 0}[steps] if isinstance(steps, bool) else steps
-
-
-def listed(value: object) -> object:
-    """A number or text alone -> a list of it; anything else is left to the validator."""
-    return [value] if isinstance(value, int | str) else value
-
-
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
-Size = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]],
-    BeforeValidator(_height_width),
-]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -176,7 +140,7 @@ class OptimSettings(Section):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="each block of the encoder learns at this share of the rate of the block after it"
     )
-    freeze: Annotated[Annotated[int, Field(ge=0)] | Literal["always"], BeforeValidator(_always)] = Field(
+    freeze: Annotated[Annotated[int, Field(ge=0)] | Literal["always"], BeforeValidator(always)] = Field(
         0, description="optimizer steps in which the encoder stays as it is; always = throughout"
     )
     freeze_norm: bool = Field(
