@@ -119,7 +119,19 @@ class LossSettings(Section):
     class_weights: Literal["none", "inverse", "median_frequency", "effective_number"] = Field(
         "effective_number", description="weights of the classes, from the training split's own pixel counts"
     )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of each target spread over all classes; of the cross-entropy in ce, ohem and ce+..."
+    )
     dice_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of Dice in ce+dice; cross-entropy has 1")
+    lovasz_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="of Lovász-Softmax in ce+lovasz; cross-entropy has 1"
+    )
+    boundary_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="of the boundary loss in ce+boundary; cross-entropy has 1"
+    )
+    boundary_width: Annotated[int, Field(ge=1, le=64)] = Field(
+        2, description="how far apart boundaries may lie and still meet, in pixels of loss.resolution"
+    )
     auxiliary_weight: Annotated[float, Field(ge=0)] = Field(
         0.4, description="of the loss of each auxiliary head; the main one has 1"
     )
@@ -127,6 +139,10 @@ class LossSettings(Section):
         2.0, description="how much focal loss turns from easy pixels"
     )
     tversky_alpha: Share = Field(0.3, description="weight of false positives; false negatives have 1 - this")
+    ohem_threshold: Share = Field(0.7, description="ohem learns from pixels whose true class is less probable")
+    ohem_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        1 / 16, description="ohem learns from at least this share of the pixels, the hardest ones"
+    )
 
 
 class OptimSettings(Section):
