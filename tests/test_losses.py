@@ -468,11 +468,18 @@ def test_presence_of_a_picture_that_is_all_ignored_says_that_nothing_is_there() 
     assert loss.item() == pytest.approx(np.log(2))
 
 
-def test_auxiliary_heads_count_with_their_weight() -> None:
+def test_auxiliary_heads_count_with_their_weight_halved_from_each_to_the_next() -> None:
     logits, target = batch()
     loss = named("ce")
     labels = torch.randn(2, 4)
-    heads = [(logits, target), (logits * 2, target), (labels, target)]
-    expected = loss(logits, target) + 0.4 * loss(logits * 2, target) + 0.4 * presence(labels, target)
-    torch.testing.assert_close(of_all_heads(loss, heads, 0.4, 255), expected)
-    assert of_all_heads(loss, heads[:1], 0.4, 255).equal(loss(logits, target))
+    heads = [(logits, target), (logits * 2, target), (labels, target), (logits * 3, target)]
+    expected = [
+        loss(logits, target),
+        0.4 * loss(logits * 2, target),
+        0.2 * presence(labels, target),
+        0.1 * loss(logits * 3, target),
+    ]
+    for number in (1, 2, 3, 4):
+        torch.testing.assert_close(of_all_heads(loss, heads[:number], 0.4, 255), sum(expected[:number]))
+    assert of_all_heads(loss, heads[:1], 0.4, 255).equal(expected[0])
+    assert of_all_heads(loss, heads[:2], 0.4, 255).equal(expected[0] + expected[1])

@@ -183,19 +183,21 @@ def presence(logits: Tensor, target: Tensor, ignore_index: int = IGNORE) -> Tens
 def of_all_heads(
     loss: Loss, heads: Sequence[tuple[Tensor, Tensor]], auxiliary_weight: float, ignore_index: int
 ) -> Tensor:
-    """The loss of the main head, and of the auxiliary ones with their weight.
+    """The loss of the main head, and of the auxiliary ones with their weight, halved from each to the next.
+
+    Lee, Xie, Gallagher, Zhang, Tu: "Deeply-Supervised Nets" (2015); halving as in Isensee et al., "nnU-Net" (2021).
 
     Args:
         loss: of logits [B, C, h, w] and target [B, h, w].
         heads: as `Segmenter.heads` gives them; one with logits [B, C] has `presence` as its loss.
-        auxiliary_weight: of each head but the first.
+        auxiliary_weight: of the first auxiliary head; the k-th has auxiliary_weight / 2^(k-1).
         ignore_index: what counts for nothing.
     """
     (logits, target), *auxiliary = heads
     total = loss(logits, target)
-    for logits, target in auxiliary:
+    for place, (logits, target) in enumerate(auxiliary):
         part = loss(logits, target) if logits.ndim == 4 else presence(logits, target, ignore_index)
-        total = total + auxiliary_weight * part
+        total = total + auxiliary_weight / 2**place * part
     return total
 
 

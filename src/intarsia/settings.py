@@ -95,7 +95,9 @@ class ModelSettings(Section):
         None, description="commit of the hub's repository that config and weights are taken from (None: the newest)"
     )
     auxiliary: bool | None = Field(
-        None, description="train with an auxiliary head too; torchvision's and smp's networks can have one"
+        None,
+        description="train with auxiliary heads too: unet has one on each stage of its decoder below the last, "
+        "torchvision's and smp's networks can have one",
     )
     width: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="channels of the first stage; each stage below has twice as many"
@@ -133,7 +135,7 @@ class LossSettings(Section):
         2, description="how far apart boundaries may lie and still meet, in pixels of loss.resolution"
     )
     auxiliary_weight: Annotated[float, Field(ge=0)] = Field(
-        0.4, description="of the loss of each auxiliary head; the main one has 1"
+        0.4, description="of the loss of the first auxiliary head, halved for each further one; the main one has 1"
     )
     focal_gamma: Annotated[float, Field(ge=0)] = Field(
         2.0, description="how much focal loss turns from easy pixels"
