@@ -76,6 +76,9 @@ class AugmentSettings(Section):
     blur: Annotated[float, Field(ge=0, le=10)] = Field(
         0.7, description="Gaussian blur, at most this sigma in pixels; on half of the images"
     )
+    rare_share: Share = Field(
+        0.0, description="share of the crops centred on a pixel of a rare class, where the picture has one"
+    )
 
 
 class ModelSettings(Section):
