@@ -78,6 +78,7 @@ FLOORS = {
     "data.formats.ultralytics": 3,
     "data.formats.voc": 3,
     "data.index": 3,
+    "data.mixing": 3,
     "data.pairing": 3,
     "data.pairs": 3,
     "data.palettes": 3,

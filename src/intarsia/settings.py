@@ -79,6 +79,11 @@ class AugmentSettings(Section):
     rare_share: Share = Field(
         0.0, description="share of the crops centred on a pixel of a rare class, where the picture has one"
     )
+    mosaic: Share = Field(0.0, description="probability that four pairs meet around a random point")
+    cutmix: Share = Field(0.0, description="probability that a rectangle of another pair replaces what is there")
+    copy_paste: Share = Field(
+        0.0, description="probability that areas of rare classes of another pair are pasted, with their mask"
+    )
 
 
 class ModelSettings(Section):

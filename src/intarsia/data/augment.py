@@ -4,7 +4,7 @@ All geometry (zoom, shift, rotation, flips, crop to the training size) is compos
 applied once: the image linearly and padded with 0, the mask by nearest neighbour and padded with the ignore
 index. Photometry is a look-up table and never sees the mask. Every random number comes from the generator that
 is handed in, which `sample_generator` makes from (seed, epoch, index) alone, so that results do not depend on
-the number of workers.
+the number of workers. What makes one pair of several is in `mixing`.
 
 Shapes: image [H, W, bands], mask [H, W] of class indices; sizes are (height, width).
 """
@@ -30,9 +30,20 @@ _NOISE_LENGTH = 1 << 20
 _NOISE_UNIT = 64  # one standard deviation in the noise bank
 
 
-def sample_generator(seed: int, epoch: int, index: int, further: int = 0) -> np.random.Generator:
-    """The source of all randomness of one sample; `further` tells apart samples of one pair in an epoch."""
-    return np.random.default_rng((seed, epoch, index, further) if further else (seed, epoch, index))
+def sample_generator(seed: int, epoch: int, index: int, further: int = 0, partner: int = 0) -> np.random.Generator:
+    """The source of all randomness of one sample.
+
+    Args:
+        seed: of the training.
+        epoch: number of the pass over the pairs.
+        index: of the pair.
+        further: tells apart samples of one pair in an epoch.
+        partner: from 1 on, for another pair that is mixed into the sample.
+    """
+    key = (seed, epoch, index)
+    if partner:
+        return np.random.default_rng((*key, further, partner))
+    return np.random.default_rng((*key, further) if further else key)
 
 
 @dataclass(frozen=True)
