@@ -122,7 +122,9 @@ class ModelSettings(Section):
 class LossSettings(Section):
     """What is minimised."""
 
-    name: str = Field("ce+dice", description="one of `intarsia.losses.LOSSES`")
+    name: str = Field(
+        "ce+dice", description="ce, ohem, focal, dice, tversky, lovasz, ce+dice, ce+lovasz, ce+boundary"
+    )
     resolution: Literal["image", "network"] | None = Field(
         None, description="where logits meet the target: at the image's size, or where the network gives its answer"
     )
