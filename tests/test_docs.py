@@ -128,6 +128,11 @@ def test_tables_of_formats_and_findings_are_fresh():
     assert all(f"| `{name}` |" in page.stdout for name in (*FORMATS, *KINDS))
 
 
+def test_every_loss_is_explained():
+    page = (ROOT / "docs" / "learning.md").read_text()
+    assert re.findall(r"^\| `([a-z+]+)` \|", page, flags=re.MULTILINE) == list(LOSSES)
+
+
 def test_links_lead_somewhere():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

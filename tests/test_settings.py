@@ -6,13 +6,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from intarsia.errors import SettingsError
+from intarsia.quantities import seconds
 from intarsia.settings import (
     Settings,
     differences,
     make_settings,
     parse_overrides,
     read_toml,
-    seconds,
     write_toml,
 )
 
@@ -90,7 +90,7 @@ def test_ignored_values_alone_or_as_a_list(text, expected):
         ({"optim": {"lrr": 1}}, r"'optim\.lrr' is unknown\. Did you mean 'optim\.lr'\?"),
         ({"trian": {"steps": 1}}, r"'trian' is unknown\. Did you mean 'train'\?"),
         ({"train": {"lr": 1}}, r"'train\.lr' is unknown\. Did you mean 'optim\.lr'\?"),
-        ({"loss": {"zzz": 1}}, r"'loss\.zzz' is unknown\. Known: loss\.auxiliary_weight, loss\.class_weights, "),
+        ({"loss": {"zzz": 1}}, r"'loss\.zzz' is unknown\. Known: loss\.auxiliary_weight, loss\.boundary_weight, "),
         ({"lr": 0.1}, r"'lr': write it as section\.key, for example optim\.lr"),
         ({"optim": {"lr": 2}}, r"optim\.lr = 2: .*less than or equal to 1 \(highest learning rate\)"),
         ({"data": {"val_share": 0}}, r"data\.val_share = 0: .*greater than 0"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from intarsia.weights import class_weights
+from intarsia.weights import class_weights, rare_classes
 
 COUNTS = np.array([960, 0, 30, 10])
 
@@ -28,3 +28,21 @@ def test_class_weights_by_hand(kind: str, unscaled: list[float]) -> None:
 def test_class_weights_depend_on_shares_alone_and_stand_no_pixels(kind: str) -> None:
     assert class_weights(COUNTS * 10**9, kind) == pytest.approx(class_weights(COUNTS, kind))
     assert class_weights(np.zeros(3, dtype=np.int64), kind).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("counts", "rare"),
+    [
+        (COUNTS, (2, 3)),
+        ([60, 20, 20], ()),  # an equal share is a third, and half of it a sixth
+        ([70, 20, 10], (2,)),
+        ([75, 25], ()),  # just half of an equal share
+        ([76, 24], (1,)),
+        ([76, 24, 0, 0], (1,)),  # what does not occur is not counted, and not rare
+        ([5], ()),
+        ([0, 0], ()),
+    ],
+)
+def test_rare_is_less_than_half_of_an_equal_share(counts: list[int], rare: tuple[int, ...]) -> None:
+    assert rare_classes(np.array(counts)) == rare
+    assert rare_classes(np.array(counts) * 10**9) == rare

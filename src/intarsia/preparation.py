@@ -18,6 +18,7 @@ from intarsia.data.augment import Augment, Transform
 from intarsia.data.check.inspection import Inspection
 from intarsia.data.dataset import TrainingPairs
 from intarsia.data.index import find_dataset
+from intarsia.data.mixing import Mixing
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.distributed import World
 from intarsia.errors import SettingsError
@@ -30,7 +31,7 @@ from intarsia.networks.segmenter import Segmenter
 from intarsia.optim import make_optimizer
 from intarsia.runs import Run
 from intarsia.settings import Settings, make_settings, write_toml
-from intarsia.weights import class_weights
+from intarsia.weights import class_weights, rare_classes
 
 _SEEDS_APART = 1_000_003  # of the processes
 
@@ -135,16 +136,18 @@ def set_up(
     device = world.own_device(find_device(train.device))
     counts = seen.counts["train"]
     weights = torch.tensor(class_weights(counts, settings.loss.class_weights), dtype=torch.float32, device=device)
+    rare = rare_classes(counts)
     pairs = TrainingPairs(
         dataset.split("train"),
         card.labels,
         card.bands,
-        transform=transform or Augment(settings.augment, train.size, card.labels.ignore_index),
+        transform=transform or Augment(settings.augment, train.size, card.labels.ignore_index, rare),
         size=train.size,
         seed=train.seed,
         cache=bool(settings.data.cache),
         skip=settings.data.on_bad_sample == "skip",
     )
+    pairs.mixing = Mixing(settings.augment, rare)
     loss = make_loss(settings.loss, weights, card.labels.ignore_index)
     return Setup(world, run, settings, card, device, pairs, dataset.split("val"), loss, weights)
 
@@ -218,6 +221,9 @@ def introduce(setup: Setup, state: State, dataset: Dataset, seen: Inspection, we
         "classes: "
         + ", ".join(f"{name} {share:.1%}" for name, share in zip(setup.card.labels.names, shares, strict=True))
     )
+    if settings.augment.rare_share or settings.augment.copy_paste:
+        rare = [setup.card.labels.names[one] for one in rare_classes(seen.counts["train"])]
+        run.say(f"rare classes: {', '.join(rare) or 'none, so that augment.rare_share and copy_paste do nothing'}")
     run.say(f"masks: {seen.encoding}")
     for finding in seen.of_severity("warning"):
         run.say(f"warning: {' '.join(seen.below_root(finding.message).split())} ({finding.id})")

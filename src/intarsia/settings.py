@@ -5,7 +5,6 @@ resolved settings are written into the run folder as `settings.toml`, which can 
 """
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,46 +15,11 @@ from pydantic.fields import FieldInfo
 
 from intarsia.errors import SettingsError, did_you_mean
 from intarsia.files import write_whole
+from intarsia.quantities import Seconds, Share, Size, always, listed
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
 LENGTHS = ("budget", "epochs", "steps")
-_DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?$")
-
-
-def seconds(duration: object) -> object:
-    """`10m`, `1h30m`, `90s` or a plain number of seconds -> seconds; anything else is left to the validator."""
-    if not isinstance(duration, str) or not (match := _DURATION.match(duration.strip())) or not match.group():
-        return duration
-    hours, minutes, rest = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + rest
-
-
-def _height_width(size: object) -> object:
-    if isinstance(size, int):
-        return (size, size)
-    if isinstance(size, str) and re.fullmatch(r"\s*\d+\s*([,x]\s*\d+\s*)?", size):
-        numbers = [int(number) for number in re.split("[,x]", size)]
-        return (numbers[0], numbers[-1])
-    return size
-
-
-def _always(steps: object) -> object:
-    """True and false as steps: always, and none."""
-    return {True: "always", False: 0}[steps] if isinstance(steps, bool) else steps
-
-
-def listed(value: object) -> object:
-    """A number or text alone -> a list of it; anything else is left to the validator."""
-    return [value] if isinstance(value, int | str) else value
-
-
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
-Size = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=16384)], Annotated[int, Field(ge=1, le=16384)]],
-    BeforeValidator(_height_width),
-]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -112,6 +76,14 @@ class AugmentSettings(Section):
     blur: Annotated[float, Field(ge=0, le=10)] = Field(
         0.7, description="Gaussian blur, at most this sigma in pixels; on half of the images"
     )
+    rare_share: Share = Field(
+        0.0, description="share of the crops centred on a pixel of a rare class, where the picture has one"
+    )
+    mosaic: Share = Field(0.0, description="probability that four pairs meet around a random point")
+    cutmix: Share = Field(0.0, description="probability that a rectangle of another pair replaces what is there")
+    copy_paste: Share = Field(
+        0.0, description="probability that areas of rare classes of another pair are pasted, with their mask"
+    )
 
 
 class ModelSettings(Section):
@@ -131,7 +103,9 @@ class ModelSettings(Section):
         None, description="commit of the hub's repository that config and weights are taken from (None: the newest)"
     )
     auxiliary: bool | None = Field(
-        None, description="train with an auxiliary head too; torchvision's and smp's networks can have one"
+        None,
+        description="train with auxiliary heads too: unet has one on each stage of its decoder below the last, "
+        "torchvision's and smp's networks can have one",
     )
     width: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="channels of the first stage; each stage below has twice as many"
@@ -148,21 +122,39 @@ class ModelSettings(Section):
 class LossSettings(Section):
     """What is minimised."""
 
-    name: str = Field("ce+dice", description="one of `intarsia.losses.LOSSES`")
+    name: str = Field(
+        "ce+dice", description="ce, ohem, focal, dice, tversky, lovasz, ce+dice, ce+lovasz, ce+boundary"
+    )
     resolution: Literal["image", "network"] | None = Field(
         None, description="where logits meet the target: at the image's size, or where the network gives its answer"
     )
     class_weights: Literal["none", "inverse", "median_frequency", "effective_number"] = Field(
         "effective_number", description="weights of the classes, from the training split's own pixel counts"
     )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of each target spread over all classes; of the cross-entropy in ce, ohem and ce+..."
+    )
     dice_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="of Dice in ce+dice; cross-entropy has 1")
+    lovasz_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="of Lovász-Softmax in ce+lovasz; cross-entropy has 1"
+    )
+    boundary_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="of the boundary loss in ce+boundary; cross-entropy has 1"
+    )
+    boundary_width: Annotated[int, Field(ge=1, le=64)] = Field(
+        2, description="how far apart boundaries may lie and still meet, in pixels of loss.resolution"
+    )
     auxiliary_weight: Annotated[float, Field(ge=0)] = Field(
-        0.4, description="of the loss of each auxiliary head; the main one has 1"
+        0.4, description="of the loss of the first auxiliary head, halved for each further one; the main one has 1"
     )
     focal_gamma: Annotated[float, Field(ge=0)] = Field(
         2.0, description="how much focal loss turns from easy pixels"
     )
     tversky_alpha: Share = Field(0.3, description="weight of false positives; false negatives have 1 - this")
+    ohem_threshold: Share = Field(0.7, description="ohem learns from pixels whose true class is less probable")
+    ohem_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        1 / 16, description="ohem learns from at least this share of the pixels, the hardest ones"
+    )
 
 
 class OptimSettings(Section):
@@ -176,7 +168,7 @@ class OptimSettings(Section):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="each block of the encoder learns at this share of the rate of the block after it"
     )
-    freeze: Annotated[Annotated[int, Field(ge=0)] | Literal["always"], BeforeValidator(_always)] = Field(
+    freeze: Annotated[Annotated[int, Field(ge=0)] | Literal["always"], BeforeValidator(always)] = Field(
         0, description="optimizer steps in which the encoder stays as it is; always = throughout"
     )
     freeze_norm: bool = Field(

@@ -1,4 +1,4 @@
-"""Weights of the classes, from their pixel counts."""
+"""Weights of the classes, and which of them are rare, from their pixel counts."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,3 +32,14 @@ def class_weights(counts: NDArray[np.int64], kind: str) -> NDArray[np.float64]:
         raise AssertionError(kind)
     weights[present] = own / own.mean()
     return weights
+
+
+def rare_classes(counts: NDArray[np.int64]) -> tuple[int, ...]:
+    """The classes that occur and have less than half of an equal share: below 1 / (2 C), with C classes that occur.
+
+    Args:
+        counts: pixels of each class in the training split.
+    """
+    present = counts > 0
+    limit = counts.sum() / (2 * max(int(present.sum()), 1))
+    return tuple(np.flatnonzero(present & (counts < limit)).tolist())

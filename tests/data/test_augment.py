@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from intarsia.data.augment import Augment, photometry, random_affine, sample_generator, warp
+from intarsia.data.augment import Augment, photometry, pixel_of, random_affine, sample_generator, warp
 from intarsia.settings import AugmentSettings
 
 STILL = {
@@ -174,6 +174,69 @@ class TestRandomness:
         )
         assert np.array_equal(with_light[1], without[1])
         assert not np.array_equal(with_light[0], without[0])
+
+
+def rare_mask(size: tuple[int, int] = (60, 80)) -> np.ndarray:
+    """Class 0, with 12 pixels of class 1 and 100 of class 2 near a corner, and some that are ignored."""
+    mask = np.zeros(size, np.uint8)
+    mask[2:5, 3:7], mask[40:50, 60:70], mask[20:22] = 1, 2, IGNORE
+    return mask
+
+
+class TestRareClasses:
+    def views(self, share: float, rare: tuple[int, ...], size: tuple[int, int], number: int = 400) -> np.ndarray:
+        """The class at the middle of each of many views, of the pair with turns, zooms and flips."""
+        settings = AugmentSettings(**DARK, rare_share=share, rotate=30, scale=(0.5, 2), flip_vertical=0.5)
+        augment, mask = Augment(settings, size, IGNORE, rare), rare_mask()
+        image = np.repeat(mask[:, :, None], 3, axis=2)
+        masks = [augment(image, mask, sample_generator(0, 0, index))[1] for index in range(number)]
+        return np.array([one[size[0] // 2, size[1] // 2] for one in masks])
+
+    @pytest.mark.parametrize("size", [(32, 48), (33, 47)])
+    @pytest.mark.parametrize("share", [0.25, 1.0])
+    def test_the_share_of_views_is_centred_on_a_rare_class(self, share, size):
+        """0.2 % of the pixels are of class 1 and 2 % of class 2: by chance they are hardly ever in the middle."""
+        middles = self.views(share, (1, 2), size)
+        centred = (middles == 1).mean(), (middles == 2).mean()
+        spread = 3 * np.sqrt(share / 2 * (1 - share / 2) / 400)
+        assert centred == pytest.approx((share / 2, share / 2), abs=spread + 0.02 * (1 - share))
+        assert share < 1 or set(middles) == {1, 2}
+
+    def test_one_class_alone_and_one_that_is_not_there(self):
+        assert set(self.views(1.0, (2,), (32, 48))) == {2}
+        assert set(self.views(1.0, (1, 7), (32, 48))) == {1}
+
+    def test_where_nothing_is_rare_views_lie_as_they_do_without(self):
+        mask = rare_mask()
+        assert pixel_of((), mask, np.random.default_rng(0)) is None
+        assert pixel_of((7,), mask, np.random.default_rng(0)) is None
+        middles = self.views(1.0, (7,), (32, 48))
+        assert (middles == 0).mean() > 0.8
+
+    def test_every_pixel_of_the_class_is_drawn_alike(self):
+        rng, mask = np.random.default_rng(0), rare_mask()
+        drawn = [pixel_of((1,), mask, rng) for _ in range(1200)]
+        pixels, times = np.unique(drawn, axis=0, return_counts=True)
+        assert pixels.tolist() == [[row, column] for row in range(2, 5) for column in range(3, 7)]
+        assert times.min() > 70
+        assert times.max() < 130
+
+    def test_the_pixel_only_moves_the_view(self):
+        plain, centred = (
+            random_affine(np.random.default_rng(3), (60, 80), (32, 48), AugmentSettings(), pixel)
+            for pixel in (None, (7, 61))
+        )
+        assert np.array_equal(plain[:, :2], centred[:, :2])
+        assert centred @ [24, 16, 1] == pytest.approx([61, 7])
+
+    def test_a_share_of_0_changes_nothing_whatever_is_rare(self):
+        image, mask = picture((60, 80)), rare_mask()
+        for index in range(5):
+            plain, other = (
+                Augment(AugmentSettings(), (32, 48), IGNORE, rare)(image, mask, sample_generator(0, 0, index))
+                for rare in ((), (1, 2))
+            )
+            assert all(np.array_equal(one, same) for one, same in zip(plain, other, strict=True))
 
 
 def only(**settings: float) -> AugmentSettings:

@@ -10,6 +10,7 @@ from PIL import Image
 from intarsia.data.augment import Augment
 from intarsia.data.dataset import StreamBatches, TrainingPairs, batches, epoch_order, to_tensor
 from intarsia.data.index import open_dataset
+from intarsia.data.mixing import Mixing
 from intarsia.data.pairs import Pair
 from intarsia.errors import DataError
 from intarsia.labels import Labels
@@ -28,7 +29,7 @@ def augmented(scenes) -> TrainingPairs:
     return stream(scenes)
 
 
-def stream(scenes, **changes) -> TrainingPairs:
+def stream(scenes, mixing: Mixing | None = None, **changes) -> TrainingPairs:
     dataset = open_dataset(scenes)
     options = {
         "transform": Augment(AugmentSettings(), SIZE, 255),
@@ -36,7 +37,9 @@ def stream(scenes, **changes) -> TrainingPairs:
         "seed": 0,
         "cache": False,
     }
-    return TrainingPairs(dataset.split("train"), dataset.labels, 3, **options | changes)
+    pairs = TrainingPairs(dataset.split("train"), dataset.labels, 3, **options | changes)
+    pairs.mixing = mixing
+    return pairs
 
 
 def numbered(folder, count: int, **changes) -> TrainingPairs:
@@ -90,6 +93,60 @@ def test_starting_later_equals_skipping(augmented, start):
 
 def test_workers_change_nothing(augmented):
     assert_equal(take(augmented, 6, workers=2), take(augmented, 6, workers=0))
+
+
+MIXES = ("mosaic", "cutmix", "copy_paste")
+ALL_MIXED = Mixing(AugmentSettings(**dict.fromkeys(MIXES, 0.7)), rare=(1, 2))
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_mixing_changes_pairs(scenes, augmented, name):
+    mixed = take(stream(scenes, mixing=Mixing(AugmentSettings(**{name: 1}), rare=(0, 1, 2, 3))), 1, batch=8)[0]
+    plain = take(augmented, 1, batch=8)[0]
+    assert (mixed[0] != plain[0]).flatten(1).any(dim=1).sum() >= 6
+    assert (mixed[1] != plain[1]).flatten(1).any(dim=1).sum() >= 6
+
+
+def test_mixing_with_probabilities_of_0_changes_nothing(scenes, augmented):
+    assert_equal(take(stream(scenes, mixing=Mixing(AugmentSettings(), rare=(1, 2))), 6), take(augmented, 6))
+
+
+def test_mixed_pairs_depend_on_their_number_alone(scenes):
+    mixed = take(stream(scenes, mixing=ALL_MIXED), 6)
+    assert_equal(take(stream(scenes, mixing=ALL_MIXED), 6, workers=2), mixed)
+    assert_equal(take(stream(scenes, mixing=ALL_MIXED, cache=True), 6), mixed)
+    assert_equal(take(stream(scenes, mixing=ALL_MIXED), 2, start=4), mixed[4:])
+
+
+def test_partners_are_drawn_by_the_sample_and_varied_by_a_generator_of_their_own(tmp_path):
+    """The image holds the transform's first draw, the mask the pair's number; a quarter of a mosaic for each."""
+
+    def stamp(image, mask, rng):
+        return np.full_like(image, rng.integers(256)), mask
+
+    pairs = numbered(tmp_path, 5, seed=3, transform=stamp)
+    pairs.mixing = Mixing(AugmentSettings(mosaic=1))
+    for number in range(10):
+        epoch, index = number // 5, int(epoch_order(3, number // 5, 5)[number % 5])
+        rng = np.random.default_rng((3, epoch, index))
+        stamps = [rng.integers(256)]
+        rng.random(3)
+        members = [index, *(int(rng.integers(5)) for _ in range(3))]
+        stamps += [np.random.default_rng((3, epoch, index, 0, partner)).integers(256) for partner in (1, 2, 3)]
+        image, mask = pairs[number]
+        corners = [(0, 0), (0, -1), (-1, 0), (-1, -1)]
+        assert [mask[at] for at in corners] == members
+        assert [image[at][0] for at in corners] == stamps
+
+
+def test_a_partner_that_cannot_be_read_is_skipped_for_the_next_one(tmp_path):
+    pairs = numbered(tmp_path, 3, skip=True)
+    pairs.mixing = Mixing(AugmentSettings(copy_paste=1), rare=(0, 2))  # whole pictures here
+    pairs.pairs[1].image.write_bytes(b"")
+    masks = [int(pairs[number][1][0, 0]) for number in range(60)]
+    assert set(masks) == {0, 2}
+    assert 0.5 < np.mean(np.array(masks) == 2) < 0.85  # 2 stands in for 1
+    assert pairs.bad.tolist() == [0, 1, 0]
 
 
 def test_the_cache_changes_nothing(scenes, augmented):

@@ -143,7 +143,11 @@ def test_what_smp_cannot_build_is_said_with_what_works(name: str) -> None:
     ("settings", "words"),
     [
         ({"name": "smp:Unet/resnet18", "width": 8}, r"model\.width = 8: .* it belongs to compact, unet\."),
-        ({"name": "unet", "auxiliary": True}, r"model\.auxiliary = True: unet has no such setting"),
+        ({"name": "compact", "auxiliary": True}, r"model\.auxiliary = True: compact has no such setting"),
+        (
+            {"name": "unet", "depth": 1, "width": 4, "up": "bilinear", "auxiliary": True},
+            r"Use a depth of 2 or more",
+        ),
         ({"name": "compact", "depth": 3}, r"model\.depth = 3: compact has no such setting; it belongs to unet\."),
         ({"name": "torchvision:fcn_resnet50", "revision": "abc"}, r"it belongs to hf\."),
         ({"name": "torchvision:lraspp_mobilenet_v3_large", "auxiliary": True}, r"has no auxiliary head"),

@@ -1,12 +1,17 @@
 """The U-Net: pinned sizes, shapes, and that every parameter learns."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from intarsia.inference import load
+from intarsia.modelfile import save_model
 from intarsia.networks.contract import Blueprint
 from intarsia.networks.unet import UNet
 from intarsia.settings import ModelSettings
+from tests.networks.zoo import card_of, photos, segmenter_of, settings_of
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_group_norm_has_groups_of_eight_channels_where_they_fit(width: int, grou
 def test_group_norm_makes_a_picture_independent_of_its_batch() -> None:
     network = UNet(3, 2, width=8, depth=2, norm="group").train()
     batch = torch.randn(3, 3, 8, 8)
-    assert torch.allclose(network(batch)[:1], network(batch[:1]), atol=1e-6)
+    assert torch.allclose(network(batch)[:1], network(batch[:1]), atol=1e-5)
 
 
 def test_dropout_is_for_training_alone() -> None:
@@ -81,7 +86,53 @@ def test_dropout_is_for_training_alone() -> None:
 
 
 def test_settings_reach_the_network() -> None:
-    settings = ModelSettings(width=6, depth=3, up="transposed", norm="group", dropout=0.25)
+    settings = ModelSettings(width=6, depth=3, up="transposed", norm="group", dropout=0.25, auxiliary=True)
     built = UNet.from_blueprint(Blueprint(settings, bands=5, classes=7))
-    by_hand = UNet(5, 7, width=6, depth=3, up="transposed", norm="group", dropout=0.25)
+    by_hand = UNet(5, 7, width=6, depth=3, up="transposed", norm="group", dropout=0.25, auxiliary=True)
     assert str(built) == str(by_hand)
+
+
+class TestDeepSupervision:
+    @pytest.mark.parametrize("depth", [2, 4])
+    def test_the_stages_below_the_last_have_heads_the_finest_first(self, depth: int) -> None:
+        network = UNet(3, 5, width=4, depth=depth, auxiliary=True)
+        main, *auxiliary = network(torch.randn(2, 3, 32, 48))
+        assert main.shape == (2, 5, 32, 48)
+        assert [head.shape for head in auxiliary] == [(2, 5, 32 >> k, 48 >> k) for k in range(1, depth)]
+        sum(head.square().mean() for head in (main, *auxiliary)).backward()
+        assert [name for name, p in network.named_parameters() if not p.grad.count_nonzero()] == []
+
+    def test_each_head_sees_its_own_stage(self) -> None:
+        network = UNet(3, 2, width=4, depth=3, auxiliary=True)
+        stages: list[Tensor] = []
+        for block in network.decoder:
+            block.register_forward_hook(lambda module, inputs, output: stages.append(output))
+        _, half, quarter = network(torch.randn(2, 3, 16, 16))
+        assert half.equal(network.auxiliary[0](stages[1]))
+        assert quarter.equal(network.auxiliary[1](stages[0]))
+
+    def test_without_them_weights_and_logits_are_the_same(self) -> None:
+        networks = []
+        for auxiliary in (False, True):
+            torch.manual_seed(0)
+            networks.append(UNet(3, 2, width=4, depth=3, auxiliary=auxiliary))
+        plain, deep = networks
+        tensors = deep.state_dict()
+        assert all(tensor.equal(tensors[name]) for name, tensor in plain.state_dict().items())
+        assert {name.partition(".")[0] for name in tensors.keys() - plain.state_dict().keys()} == {"auxiliary"}
+        image = torch.randn(2, 3, 16, 16)
+        assert deep(image)[0].equal(plain(image))
+        assert deep.eval()(image).equal(plain.eval()(image))
+
+    def test_they_are_there_in_training_and_gone_in_predict(self, tmp_path: Path) -> None:
+        card = card_of(settings_of("unet", tmp_path, auxiliary=True), 3)
+        segmenter = segmenter_of(card)
+        image, target = photos(2, 3, 21, 33), torch.randint(4, (2, 21, 33))
+        assert [logits.shape for logits, _ in segmenter.train().heads(image, target)] == [(2, 4, 21, 33)] * 2
+        (main, _), (half, middles) = segmenter.heads(image, target, coarse=True)
+        assert (main.shape, half.shape, middles.shape) == ((2, 4, 21, 33), (2, 4, 11, 17), (2, 11, 17))
+        save_model(segmenter.eval(), card, tmp_path / "model.safetensors")
+        predictor = load(tmp_path / "model.safetensors", "cpu")
+        with torch.no_grad():
+            torch.testing.assert_close(predictor.segmenter(image), segmenter(image))
+        assert not [name for name, _ in predictor.segmenter.named_parameters() if "auxiliary" in name]

@@ -4,12 +4,12 @@ All geometry (zoom, shift, rotation, flips, crop to the training size) is compos
 applied once: the image linearly and padded with 0, the mask by nearest neighbour and padded with the ignore
 index. Photometry is a look-up table and never sees the mask. Every random number comes from the generator that
 is handed in, which `sample_generator` makes from (seed, epoch, index) alone, so that results do not depend on
-the number of workers.
+the number of workers. What makes one pair of several is in `mixing`.
 
 Shapes: image [H, W, bands], mask [H, W] of class indices; sizes are (height, width).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,9 +30,20 @@ _NOISE_LENGTH = 1 << 20
 _NOISE_UNIT = 64  # one standard deviation in the noise bank
 
 
-def sample_generator(seed: int, epoch: int, index: int, further: int = 0) -> np.random.Generator:
-    """The source of all randomness of one sample; `further` tells apart samples of one pair in an epoch."""
-    return np.random.default_rng((seed, epoch, index, further) if further else (seed, epoch, index))
+def sample_generator(seed: int, epoch: int, index: int, further: int = 0, partner: int = 0) -> np.random.Generator:
+    """The source of all randomness of one sample.
+
+    Args:
+        seed: of the training.
+        epoch: number of the pass over the pairs.
+        index: of the pair.
+        further: tells apart samples of one pair in an epoch.
+        partner: from 1 on, for another pair that is mixed into the sample.
+    """
+    key = (seed, epoch, index)
+    if partner:
+        return np.random.default_rng((*key, further, partner))
+    return np.random.default_rng((*key, further) if further else key)
 
 
 @dataclass(frozen=True)
@@ -43,27 +54,46 @@ class Augment:
         settings: the ranges.
         size: (height, width) of the results.
         ignore_index: what the mask is padded with.
+        rare: classes that `settings.rare_share` of the views is centred on, as `weights.rare_classes` gives them.
     """
 
     settings: AugmentSettings
     size: tuple[int, int]
     ignore_index: int
+    rare: tuple[int, ...] = ()
 
     def __call__(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
         """Varies one pair; `image` uint8, uint16 or float32."""
         height, width = image.shape[:2]
-        matrix = random_affine(rng, (height, width), self.size, self.settings)
+        share = self.settings.rare_share
+        pixel = pixel_of(self.rare, mask, rng) if share and rng.random() < share else None
+        matrix = random_affine(rng, (height, width), self.size, self.settings, pixel)
         warped_image, warped_mask = warp(image, mask, matrix, self.size, self.ignore_index)
         return photometry(warped_image, rng, self.settings), warped_mask
 
 
+def pixel_of(classes: Sequence[int], mask: Mask, rng: np.random.Generator) -> tuple[int, int] | None:
+    """(row, column) of any pixel of a class that is drawn evenly from those in the mask; None if there is none."""
+    for one in rng.permutation(classes).tolist():
+        places = np.flatnonzero(mask == one)
+        if len(places):
+            row, column = divmod(int(places[rng.integers(len(places))]), mask.shape[1])
+            return row, column
+    return None
+
+
 def random_affine(
-    rng: np.random.Generator, source: tuple[int, int], target: tuple[int, int], settings: AugmentSettings
+    rng: np.random.Generator,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    settings: AugmentSettings,
+    pixel: tuple[int, int] | None = None,
 ) -> NDArray[np.float64]:
     """Draws the matrix [2, 3] that takes a pixel (x, y) of the result to its place in the source.
 
     The view is a rotated rectangle of target / zoom pixels. Where it is smaller than the source it lies anywhere
-    inside, where it is larger the source lies anywhere inside it; then it is shifted by `settings.shift`.
+    inside, where it is larger the source lies anywhere inside it; then it is shifted by `settings.shift`. Or, where
+    a pixel (row, column) of the source is given, that one is at (height // 2, width // 2) of the result.
     """
     low, high = settings.scale
     zoom = np.exp(rng.uniform(np.log(low), np.log(high)))
@@ -77,6 +107,8 @@ def random_affine(
 
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
     turn = np.array([[cos * mirror_x, -sin * mirror_y], [sin * mirror_x, cos * mirror_y]])
+    if pixel is not None:
+        return np.column_stack([turn, np.array(pixel[::-1]) - turn @ np.array([target[1] // 2, target[0] // 2])])
     middle = np.array([target[1] - 1, target[0] - 1]) / 2  # pixel centres have whole coordinates
     return np.column_stack([turn, centre - 0.5 - turn @ middle])
 

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import count
 from typing import Any
 
 import cv2
@@ -23,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from intarsia.data.augment import Transform, sample_generator
+from intarsia.data.mixing import Mixing
 from intarsia.data.pairs import Pair, read_pair
 from intarsia.errors import DataError, MachineError, listing
 from intarsia.labels import Labels
@@ -50,6 +52,7 @@ class TrainingPairs(Dataset[Sample]):
     Attributes:
         bad: [pairs] uint8, 1 for each that was skipped; shared with the loader's workers.
         busy: [workers] int64, the pair that each worker is at, or -1; shared too.
+        mixing: what makes one pair of several after `transform`; None for none.
     """
 
     bad: Tensor
@@ -76,6 +79,7 @@ class TrainingPairs(Dataset[Sample]):
         self.skip = skip
         self.bad = torch.zeros(len(pairs), dtype=torch.uint8)
         self.busy = torch.full((1,), -1)
+        self.mixing: Mixing | None = None
         self._decoded: dict[int, Sample] | None = {} if cache else None
 
     def __getitem__(self, number: int) -> Sample:
@@ -88,15 +92,9 @@ class TrainingPairs(Dataset[Sample]):
         order = epoch_order(self.seed, epoch, len(self.pairs))
         for further in range(len(self.pairs)):
             index = int(order[(place + further) % len(self.pairs)])
-            with self._at(index):
-                try:
-                    pair = self.decode(index)
-                except DataError:
-                    if not self.skip:
-                        raise
-                    self.bad[index] = 1
-                    continue
-                return self._varied(pair, index, sample_generator(self.seed, epoch, index, further))
+            rng = sample_generator(self.seed, epoch, index, further)
+            if (sample := self._varied(index, rng)) is not None:
+                return self._mixed(sample, rng, (epoch, index, further))
         raise DataError("Not one of the training pairs can be read any more.")
 
     def of_number(self, number: int) -> Pair:
@@ -113,7 +111,32 @@ class TrainingPairs(Dataset[Sample]):
         yield
         self.busy[place] = -1
 
-    def _varied(self, pair: Sample, index: int, rng: np.random.Generator) -> Sample:
+    def _mixed(self, sample: Sample, rng: np.random.Generator, source: tuple[int, int, int]) -> Sample:
+        """The sample with partners that its generator draws; each is varied by a generator of its own."""
+        if self.mixing is None:
+            return sample
+        numbers = count(1)
+
+        def partner() -> Sample:
+            first, own = int(rng.integers(len(self.pairs))), sample_generator(self.seed, *source, next(numbers))
+            others = (self._varied((first + step) % len(self.pairs), own) for step in range(len(self.pairs)))
+            return next((other for other in others if other is not None), sample)
+
+        return self.mixing(*sample, partner, rng)
+
+    def _varied(self, index: int, rng: np.random.Generator) -> Sample | None:
+        """Pair `index` through the transform; None where it cannot be read and is skipped."""
+        with self._at(index):
+            try:
+                pair = self.decode(index)
+            except DataError:
+                if not self.skip:
+                    raise
+                self.bad[index] = 1
+                return None
+            return self._transformed(pair, index, rng)
+
+    def _transformed(self, pair: Sample, index: int, rng: np.random.Generator) -> Sample:
         try:
             image, mask = self.transform(*pair, rng)
         except Exception as error:  # a transform of the user's own may raise anything

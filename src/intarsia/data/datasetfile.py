@@ -30,7 +30,8 @@ from intarsia.data.formats import FORMATS
 from intarsia.data.pairs import Mend
 from intarsia.errors import DataError, SettingsError, did_you_mean
 from intarsia.labels import IGNORE, Color, Encoding, Labels, distinct_colors
-from intarsia.settings import listed, read_toml
+from intarsia.quantities import listed
+from intarsia.settings import read_toml
 
 _Hex = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 _Value = Annotated[int, Field(strict=True, ge=0, le=65535)] | _Hex

@@ -19,7 +19,7 @@ NETWORKS: dict[str, Network] = {
         UNet.from_blueprint,
         UNet.stride_of,
         UNet.encoder_of,
-        settings=("width", "depth", "up", "norm", "dropout", "stem"),
+        settings=("width", "depth", "up", "norm", "dropout", "stem", "auxiliary"),
     ),
     "smp": smp.NETWORK,
     "torchvision": torchvision.NETWORK,

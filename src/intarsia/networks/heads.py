@@ -48,8 +48,8 @@ def heads_of(output: object) -> list[Tensor]:
 
 
 def drop_auxiliary(network: nn.Module) -> None:
-    """Takes the auxiliary head off a network of torchvision or smp that only predicts from now on."""
-    for name in ("aux_classifier", "classification_head"):
+    """Takes the auxiliary heads off a network (our U-Net, torchvision's, smp's) that only predicts from now on."""
+    for name in ("auxiliary", "aux_classifier", "classification_head"):
         if isinstance(getattr(network, name, None), nn.Module):
             setattr(network, name, None)
 

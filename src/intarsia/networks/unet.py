@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from intarsia.errors import SettingsError
 from intarsia.networks.contract import Blueprint
 
 _GROUP_CHANNELS = 8  # channels in a group of GroupNorm, where they divide the width
@@ -19,6 +20,9 @@ _GROUP_CHANNELS = 8  # channels in a group of GroupNorm, where they divide the w
 
 class UNet(nn.Module):
     """[B, bands, H, W] -> logits [B, classes, H, W]; H and W divisible by `stride`.
+
+    In training with auxiliary heads, a tuple: these logits, then those of the decoder's stages below the last, the
+    finest first: [B, classes, H/2, W/2], [B, classes, H/4, W/4], ... (Lee et al., "Deeply-Supervised Nets", 2015).
 
     Args:
         bands: bands of the input.
@@ -28,6 +32,7 @@ class UNet(nn.Module):
         up: "bilinear" keeps the channels while doubling the size, "transposed" halves them.
         norm: "batch" or "group".
         dropout: probability of dropping a channel at the bottleneck.
+        auxiliary: whether the decoder's stages below the last have heads of their own.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class UNet(nn.Module):
         up: str = "bilinear",
         norm: str = "batch",
         dropout: float = 0.0,
+        auxiliary: bool = False,
     ) -> None:
         super().__init__()
         widths = [width * 2**stage for stage in range(depth + 1)]
@@ -50,14 +56,26 @@ class UNet(nn.Module):
             Up(below, above, up, norm) for above, below in reversed(list(pairwise(widths)))
         )
         self.head = nn.Conv2d(width, classes, kernel_size=1)
+        self.auxiliary = (
+            nn.ModuleList(nn.Conv2d(below, classes, kernel_size=1) for below in widths[1:-1]) if auxiliary else None
+        )
 
     @classmethod
     def from_blueprint(cls, blueprint: Blueprint) -> "UNet":
-        """A U-Net of resolved settings."""
+        """A U-Net of resolved settings.
+
+        Raises:
+            SettingsError: auxiliary heads are asked for, and there is no stage for them.
+        """
         settings = blueprint.settings
         assert settings.width is not None
         assert settings.depth is not None
         assert settings.up is not None
+        if settings.auxiliary and settings.depth == 1:
+            raise SettingsError(
+                "model.auxiliary = true: with model.depth = 1 no stage of the decoder lies below the last. Use a "
+                "depth of 2 or more, or leave model.auxiliary out."
+            )
         return cls(
             blueprint.bands,
             blueprint.classes,
@@ -66,6 +84,7 @@ class UNet(nn.Module):
             up=settings.up,
             norm=settings.norm,
             dropout=settings.dropout,
+            auxiliary=bool(settings.auxiliary),
         )
 
     @staticmethod
@@ -79,8 +98,10 @@ class UNet(nn.Module):
         """How the names of the encoder's parameters begin."""
         return ("encoder.",)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """See the class."""
+        heads = list(self.auxiliary or ()) if self.training else []
+        auxiliary: list[Tensor] = []
         skips: list[Tensor] = []
         for stage, block in enumerate(self.encoder):
             x = block(F.max_pool2d(x, 2) if stage else x)  # [B, w*2^i, H/2^i, W/2^i]
@@ -88,8 +109,10 @@ class UNet(nn.Module):
         x = self.dropout(skips.pop())
         for block in self.decoder:
             x = block(x, skips.pop())  # back up to [B, w, H, W]
+            if heads:  # none is left for the last stage
+                auxiliary.insert(0, heads.pop()(x))  # [B, classes, H/2^i, W/2^i]
         logits: Tensor = self.head(x)
-        return logits
+        return (logits, *auxiliary) if auxiliary else logits
 
 
 class Up(nn.Module):
