@@ -23,7 +23,7 @@ import torch
 
 from intarsia._version import __version__
 from intarsia.errors import ModelFileError, SettingsError
-from intarsia.files import beside, make_folder, settle, write_parts, write_whole, writing
+from intarsia.files import beside, settle, write_parts, write_whole, writing
 from intarsia.metrics import Scores
 from intarsia.networks.segmenter import Segmenter
 from intarsia.settings import Settings, differences
@@ -102,7 +102,9 @@ def save_checkpoint(
     Raises:
         MachineError: the disk is full or read-only, or the folder is gone; older checkpoints are untouched.
     """
-    folder = make_folder(run / CHECKPOINTS)
+    folder = run / CHECKPOINTS
+    with writing(folder):  # and not the run folder: where that is gone, something is wrong
+        folder.mkdir(exist_ok=True)
     path = folder / f"step-{state.step:08d}"
     buffer = BytesIO()
     torch.save(_contents(settings, state, random_states), buffer)

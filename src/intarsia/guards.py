@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from intarsia.errors import SettingsError
+from intarsia.errors import DataError, SettingsError, listing
 from intarsia.metrics import Scores
 
 _MOST_LEFT_OUT = 10  # steps
@@ -52,6 +52,26 @@ def put_back(model: nn.Module, before: Sequence[Tensor]) -> None:
     """Gives the buffers the values that `statistics` copied."""
     for buffer, value in zip(model.buffers(), before, strict=True):
         buffer.copy_(value)
+
+
+def of_bad_pairs(files: Sequence[Path], pairs: int, most: float) -> Iterator[str]:
+    """A warning for each pair that is skipped since it cannot be read.
+
+    Args:
+        files: their images.
+        pairs: number of all training pairs.
+        most: the largest share that may be skipped; one always may.
+
+    Raises:
+        DataError: they are too many.
+    """
+    if len(files) > max(most * pairs, 1):
+        raise DataError(
+            f"{len(files)} of {pairs} pairs cannot be read any more, more than data.bad_share = {most:g} allows: "
+            f"{listing(files)}. Restore them, or take them out of the dataset."
+        )
+    for file in files:
+        yield f"warning: 1 pair cannot be read any more and is skipped: {file}"
 
 
 def of_waiting(share: float, workers: int) -> str | None:

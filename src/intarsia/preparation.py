@@ -65,6 +65,14 @@ class Setup:
         return self.settings.train.batch * self.settings.optim.accumulate
 
     @property
+    def pixels_in_a_batch(self) -> int:
+        """Pixels of the crops in a batch of all processes."""
+        train = self.settings.train
+        assert train.size is not None
+        assert train.batch is not None
+        return train.batch * train.size[0] * train.size[1]
+
+    @property
     def total_steps(self) -> int:
         """Steps of the whole training; only where it is not limited by time."""
         limits = self.settings.train

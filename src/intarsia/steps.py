@@ -2,8 +2,8 @@
 
 A loss is a mean over counted pixels, each with the weight of its class. The step's loss is that mean over all
 portions of all processes: their losses, each weighed by its share of the counted weight. Where a loss is a sum over
-pixels, that is the loss of the whole batch, however it is cut; losses that look at areas (Dice, Tversky, Lovász)
-are taken within each portion.
+pixels, that is the loss of the whole batch, however it is cut; losses that look at areas (Dice, Tversky, Lovász,
+boundaries) or choose pixels (ohem) are taken within each portion.
 """
 
 from collections.abc import Callable, Sequence
@@ -84,7 +84,7 @@ def _gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Ba
     loss_settings = setup.settings.loss
     ignored = setup.card.labels.ignore_index
     portions = [portion for batch in batches for portion in _portions(batch, state.portions)]
-    usual = sum(mask.numel() for _, mask in portions) / len(portions)  # keeps the sums near 1, whatever the size
+    usual = setup.pixels_in_a_batch  # the same for all: it only keeps the sums near 1
     sums = torch.zeros(2, device=setup.device)  # of loss * weight, of weight
     for number, portion in enumerate(portions, start=1):
         image, mask = (tensor.to(setup.device, non_blocking=True) for tensor in portion)

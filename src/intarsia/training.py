@@ -26,7 +26,7 @@ from intarsia.checkpoint import (
 )
 from intarsia.data.augment import Transform
 from intarsia.data.check.inspection import inspect
-from intarsia.data.dataset import Batch, StreamBatches, batches
+from intarsia.data.dataset import Batch, StreamBatches, batches, naming_files_in_flight
 from intarsia.data.pairs import Dataset, read_pair
 from intarsia.defaults import continued, resolve
 from intarsia.determinism import deterministic
@@ -143,7 +143,7 @@ def train(
                     compile_network(setup, state.segmenter)
                 if settings.train.budget:
                     state.one_validation = world.largest(expected_validation(setup, state))[0]
-                with deterministic(settings.train.deterministic, run.say_once):
+                with deterministic(settings.train.deterministic, run.say_once), naming_files_in_flight(setup.pairs):
                     return _loop(setup, state, stop, started)
 
 
@@ -349,6 +349,11 @@ def _log(setup: Setup, state: State, meter: Meter, rate: float) -> None:
     numbers = meter.read()
     epoch, done = epochs_done(setup, state.step), progress(setup, state)
     run.record("train", step=state.step, epoch=round(epoch, 3), lr=rate, **numbers)
+    if setup.pairs.skip:
+        bad = setup.world.total(setup.pairs.bad.long()).nonzero().flatten().tolist()
+        files = [setup.pairs.pairs[index].image for index in bad]
+        for sentence in guards.of_bad_pairs(files, len(setup.pairs.pairs), setup.settings.data.bad_share):
+            run.say_once(sentence, sentence)
     if note := guards.of_waiting(numbers["waiting"], setup.settings.data.workers or 0):
         run.say_once("waiting", note)
     left = state.elapsed * max(1 - done, 0) / done

@@ -257,3 +257,24 @@ def test_several_processes_share_every_batch(batch: int) -> None:
     seen = [number for parts in (first, then) for part in parts for numbers in part for number in numbers]
     assert sorted(seen) == list(range(9 * batch))
     assert {len(numbers) for part in first for numbers in part} <= {batch // 2, batch - batch // 2}
+
+
+def test_a_pair_that_cannot_be_read_is_replaced_by_the_next(tmp_path) -> None:
+    """In every epoch, whatever the number of workers; batches stay full."""
+    pairs = numbered(tmp_path, 5, skip=True)
+    pairs.pairs[2].image.write_bytes(b"")
+    alone, with_workers = take(pairs, 6, batch=5), take(pairs, 6, batch=5, workers=2)
+    assert_equal(alone, with_workers)
+    for epoch, (image, _) in enumerate(alone):
+        order = epoch_order(0, epoch, 5).tolist()
+        following = order[(order.index(2) + 1) % 5]
+        assert image[:, 0, 0, 0].tolist() == [following if number == 2 else number for number in order]
+    assert pairs.bad.tolist() == [0, 0, 1, 0, 0]
+
+
+def test_where_not_one_can_be_read_it_ends(tmp_path) -> None:
+    pairs = numbered(tmp_path, 2, skip=True)
+    for pair in pairs.pairs:
+        pair.mask.write_bytes(b"")
+    with pytest.raises(DataError, match="Not one of the training pairs can be read any more"):
+        take(pairs, 1)

@@ -1,8 +1,11 @@
 """Trainings that are killed: a drawn dataset, the settings of a training with everything on, and its true end."""
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -101,4 +104,37 @@ def uninterrupted(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> U
     return Uninterrupted(time.monotonic() - started, weights(run))
 
 
-Finish = Callable[[Path], None]
+@pytest.fixture
+def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `python ...` with its output in pipes; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: object) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, arguments)],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Waits until something is the case."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def newest_step(run: Path) -> int:
+    """Step of the newest checkpoint, whole or not; -1 where there is none."""
+    return max((int(path.name[5:]) for path in (run / "checkpoints").glob("step-*")), default=-1)

@@ -1,4 +1,4 @@
-"""Trains until the first gradient, writes it and ends: `python -m tests.faults.first_gradient PHOTOS OUT SETTINGS.json`."""
+"""Trains until the first gradient, writes it and ends."""
 
 import json
 import os

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import torch
 from intarsia.checkpoint import newest_checkpoint
 from intarsia.evaluation import evaluate
 from intarsia.runs import read_metrics
-from tests.faults.conftest import assert_same_end, weights
+from tests.faults.conftest import assert_same_end, newest_step, wait_for, weights
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -32,24 +32,21 @@ ROUGH = [
 ]
 
 
+Start = Callable[..., subprocess.Popen[str]]
+
+
 def command(number: int, photos: Path, run: Path, *options: str) -> list[str]:
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)] if number > 1 else []
-    return [sys.executable, *start, "-m", "intarsia", "train", str(photos), "--out", str(run), *options]
-
-
-def start(number: int, photos: Path, run: Path, *options: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipe = subprocess.PIPE
-    arguments = command(number, photos, run, *options)
-    return subprocess.Popen(arguments, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return [*start, "-m", "intarsia", "train", str(photos), "--out", str(run), *options]
 
 
 def finish(number: int, photos: Path, run: Path, *options: str) -> tuple[str, str]:
     """What a training that goes well prints: stdout, stderr."""
-    process = start(number, photos, run, *options)
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    return out, err
+    arguments = [sys.executable, *command(number, photos, run, *options)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
 
 
 def process_of_rank(launcher: subprocess.Popen[str], rank: int) -> int:
@@ -64,14 +61,6 @@ def process_of_rank(launcher: subprocess.Popen[str], rank: int) -> int:
             if parent == launcher.pid and b"RANK=%d" % rank in environment:
                 return int(folder.name)
     raise AssertionError(f"no process of rank {rank}")
-
-
-def wait_for_step(run: Path, step: int, launcher: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 100
-    while not any(int(path.name[5:]) >= step for path in (run / "checkpoints").glob("step-*")):
-        assert time.monotonic() < end
-        assert launcher.poll() is None, launcher.communicate()[1]
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +89,18 @@ def test_one_process_writes_and_speaks(two) -> None:
     assert len(newest_checkpoint(run).content["random"]) == 2
 
 
-def test_another_number_of_processes_must_be_asked_for(two, pictures: Path, tmp_path: Path) -> None:
+def test_another_number_of_processes_must_be_asked_for(launch: Start, two, pictures: Path, tmp_path: Path) -> None:
     run = two[0]
     longer = [*EXACT, "train.processes=1", "--resume"]
-    refused = start(1, pictures, run, *EXACT, "--resume")
+    refused = launch(*command(1, pictures, run, *EXACT, "--resume"))
     assert "train.processes: 2 -> 1\nGive train.processes=1 to go on so" in refused.communicate()[1]
     assert refused.returncode == 2
     finish(1, pictures, run, *longer)  # nothing is left to do, and nothing changes
     assert newest_checkpoint(run).content["step"] == 12
 
 
-def test_a_wrong_number_of_processes_is_told(pictures: Path, tmp_path: Path) -> None:
-    process = start(1, pictures, tmp_path / "run", *EXACT, "train.processes=3")
+def test_a_wrong_number_of_processes_is_told(launch: Start, pictures: Path, tmp_path: Path) -> None:
+    process = launch(*command(1, pictures, tmp_path / "run", *EXACT, "train.processes=3"))
     assert "train.processes = 3: there is 1. Start as many with: torchrun" in process.communicate()[1]
     assert process.returncode == 2
 
@@ -124,10 +113,10 @@ def rough(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return weights(run)
 
 
-def test_sigterm_to_one_of_two(rough, pictures: Path, tmp_path: Path) -> None:
+def test_sigterm_to_one_of_two(launch: Start, rough, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    launcher = start(2, pictures, run, *ROUGH)
-    wait_for_step(run, 12, launcher)
+    launcher = launch(*command(2, pictures, run, *ROUGH))
+    wait_for(lambda: newest_step(run) >= 12)
     os.kill(process_of_rank(launcher, 1), signal.SIGTERM)
     _, err = launcher.communicate(timeout=100)
     assert "exitcode  : 143" in err, "torchrun tells how its processes ended"
@@ -140,10 +129,10 @@ def test_sigterm_to_one_of_two(rough, pictures: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_kill_of_one_of_two(rough, pictures: Path, tmp_path: Path, rank: int) -> None:
+def test_kill_of_one_of_two(launch: Start, rough, pictures: Path, tmp_path: Path, rank: int) -> None:
     run = tmp_path / "run"
-    launcher = start(2, pictures, run, *ROUGH)
-    wait_for_step(run, 18, launcher)
+    launcher = launch(*command(2, pictures, run, *ROUGH))
+    wait_for(lambda: newest_step(run) >= 18)
     os.kill(process_of_rank(launcher, rank), signal.SIGKILL)
     launcher.communicate(timeout=100)  # no hang
     assert launcher.returncode != 0
@@ -152,11 +141,11 @@ def test_kill_of_one_of_two(rough, pictures: Path, tmp_path: Path, rank: int) ->
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_torchrun(rough, pictures: Path, tmp_path: Path) -> None:
+def test_ctrl_c_at_torchrun(launch: Start, rough, pictures: Path, tmp_path: Path) -> None:
     """The terminal sends it to all of them, and torchrun to its processes once more."""
     run = tmp_path / "run"
-    launcher = start(2, pictures, run, *ROUGH)
-    wait_for_step(run, 6, launcher)
+    launcher = launch(*command(2, pictures, run, *ROUGH))
+    wait_for(lambda: newest_step(run) >= 6)
     for process in (launcher.pid, process_of_rank(launcher, 0), process_of_rank(launcher, 1)):
         os.kill(process, signal.SIGINT)
     launcher.communicate(timeout=100)
@@ -166,21 +155,22 @@ def test_ctrl_c_at_torchrun(rough, pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_torchrun_starts_again_by_itself(rough, pictures: Path, tmp_path: Path) -> None:
+def test_torchrun_starts_again_by_itself(launch: Start, rough, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = command(2, pictures, run, *ROUGH, "--resume")
     arguments.insert(arguments.index("--standalone"), "--max-restarts=2")
-    launcher = subprocess.Popen(arguments, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    wait_for_step(run, 12, launcher)
+    launcher = launch(*arguments)
+    wait_for(lambda: newest_step(run) >= 12)
     os.kill(process_of_rank(launcher, 1), signal.SIGKILL)
-    assert launcher.wait(200) == 0
+    launcher.communicate(timeout=200)
+    assert launcher.returncode == 0
     assert_same_end(run, rough)
 
 
-def test_one_process_goes_on_where_two_stopped(two, pictures: Path, tmp_path: Path) -> None:
+def test_one_process_goes_on_where_two_stopped(launch: Start, two, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    launcher = start(2, pictures, run, *EXACT)
-    wait_for_step(run, 4, launcher)
+    launcher = launch(*command(2, pictures, run, *EXACT))
+    wait_for(lambda: newest_step(run) >= 4)
     launcher.send_signal(signal.SIGTERM)
     launcher.communicate(timeout=100)
     finish(1, pictures, run, *EXACT, "train.processes=1", "--resume")

@@ -204,7 +204,7 @@ def batches(
 
     Raises:
         DataError: a file became unreadable; it is named, whichever process met it.
-        MachineError: a worker died or hangs; the files that the workers were at are named.
+        RuntimeError: a worker died or hangs; see `naming_files_in_flight`.
     """
     if workers:
         pairs.bad.share_memory_()  # type: ignore[no-untyped-call]
@@ -227,10 +227,21 @@ def batches(
         error.__traceback__ = None  # it holds the loader: left to the garbage collector, its workers take 5 s each
         # A worker's error comes with its whole traceback as the message.
         raise DataError(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
+
+
+@contextmanager
+def naming_files_in_flight(pairs: TrainingPairs) -> Iterator[None]:
+    """Around everything that uses `batches`: torch raises the death of a worker wherever the main thread is.
+
+    Raises:
+        MachineError: a worker died or hangs; the files that the workers were at are named.
+    """
+    try:
+        yield
     except RuntimeError as error:
         if "DataLoader" not in str(error):
             raise
-        error.__traceback__ = None
+        error.__traceback__ = None  # see `batches`
         reason = str(error).splitlines()[0].rstrip(".")
         files = [str(pairs.pairs[index].image) for index in pairs.busy.tolist() if index >= 0]
         raise MachineError(
