@@ -19,6 +19,7 @@ from intarsia.checkpoint import newest_checkpoint
 from intarsia.synthetic.scenes import write_scenes
 from tests.faults import child
 
+ROOT = Path(__file__).parents[2]
 SERVER = multiprocessing.get_context("forkserver")  # its processes have torch at once, and are real ones
 SERVER.set_forkserver_preload(["tests.faults.child"])
 
@@ -113,7 +114,7 @@ def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         started.append(
             subprocess.Popen(
                 [sys.executable, *map(str, arguments)],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
