@@ -28,16 +28,20 @@ if TYPE_CHECKING:
     from intarsia.fetching import fetch
     from intarsia.inference import Predictor, load
     from intarsia.labels import Labels
+    from intarsia.loggers import Logger, TensorBoard
     from intarsia.metrics import Scores
     from intarsia.networks.compact import Compact
     from intarsia.networks.segmenter import Segmenter
     from intarsia.networks.unet import UNet
     from intarsia.overview import Model, models
     from intarsia.prediction import Prediction, predict
+    from intarsia.repetition import Repetition, train_folds, train_seeds
     from intarsia.settings import Settings, make_settings
     from intarsia.training import Training, train
+    from intarsia.tuning import BatchTrial, RateTest, find_batch, find_learning_rate
 
 __all__ = [
+    "BatchTrial",
     "Compact",
     "Conversion",
     "DataError",
@@ -46,16 +50,20 @@ __all__ = [
     "Inspection",
     "IntarsiaError",
     "Labels",
+    "Logger",
     "MachineError",
     "Model",
     "ModelFileError",
     "Pair",
     "Prediction",
     "Predictor",
+    "RateTest",
+    "Repetition",
     "Scores",
     "Segmenter",
     "Settings",
     "SettingsError",
+    "TensorBoard",
     "Training",
     "UNet",
     "__version__",
@@ -64,6 +72,8 @@ __all__ = [
     "demo",
     "evaluate",
     "fetch",
+    "find_batch",
+    "find_learning_rate",
     "from_albumentations",
     "from_torchvision",
     "load",
@@ -74,22 +84,29 @@ __all__ = [
     "read_image",
     "read_mask",
     "train",
+    "train_folds",
+    "train_seeds",
 ]
 
 _HOME = {
+    "BatchTrial": "tuning",
     "Compact": "networks.compact",
     "Conversion": "conversion",
     "Dataset": "data.pairs",
     "Finding": "data.check.findings",
     "Inspection": "data.check.inspection",
     "Labels": "labels",
+    "Logger": "loggers",
     "Model": "overview",
     "Pair": "data.pairs",
     "Prediction": "prediction",
     "Predictor": "inference",
+    "RateTest": "tuning",
+    "Repetition": "repetition",
     "Scores": "metrics",
     "Segmenter": "networks.segmenter",
     "Settings": "settings",
+    "TensorBoard": "loggers",
     "Training": "training",
     "UNet": "networks.unet",
     "check": "checking",
@@ -97,6 +114,8 @@ _HOME = {
     "demo": "demonstration",
     "evaluate": "evaluation",
     "fetch": "fetching",
+    "find_batch": "tuning",
+    "find_learning_rate": "tuning",
     "from_albumentations": "data.adapters",
     "from_torchvision": "data.adapters",
     "load": "inference",
@@ -107,6 +126,8 @@ _HOME = {
     "read_image": "data.read",
     "read_mask": "data.read",
     "train": "training",
+    "train_folds": "repetition",
+    "train_seeds": "repetition",
 }
 
 

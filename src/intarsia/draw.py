@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -16,6 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from intarsia.files import write_whole
 from intarsia.labels import Color, Labels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Picture = NDArray[np.uint8]
 
@@ -150,6 +153,34 @@ def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     for axes in (loss, score, rate):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+    _write_figure(figure, path)
+
+
+def loss_over_rate(rates: Sequence[float], losses: Sequence[float], suggested: float, path: Path) -> None:
+    """Draws the smoothed loss over the learning rate, with the suggested one marked."""
+    from matplotlib.figure import Figure  # half a second to import
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color="#00729c")
+    axes.axvline(suggested, color="#c25b00", linestyle="--", linewidth=1)
+    axes.plot([suggested], [losses[list(rates).index(suggested)]], "o", color="#c25b00")
+    axes.annotate(
+        f"suggested: {suggested:.2g}",
+        (suggested, max(losses)),
+        xytext=(-8, 0),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color="#c25b00",
+    )
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", title="Where the loss falls")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    _write_figure(figure, path)
+
+
+def _write_figure(figure: "Figure", path: Path) -> None:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_whole(path, buffer.getvalue())

@@ -10,7 +10,7 @@ from torch import Tensor
 from intarsia.data.index import open_dataset
 from intarsia.data.pairs import Dataset, Pair, read_pair
 from intarsia.errors import DataError, listing
-from intarsia.inference import Predictor, load, predict_classes
+from intarsia.inference import Ensemble, Predictor, load, predict_classes
 from intarsia.labels import Labels
 from intarsia.metrics import Scores, confusion_matrix, scores_of
 from intarsia.modelfile import ModelCard
@@ -50,7 +50,10 @@ def evaluate(
 
 
 def score(
-    segmenter: Segmenter, pairs: Sequence[Pair], labels: Labels, progress: Progress = lambda done, total: None
+    segmenter: Segmenter | Ensemble,
+    pairs: Sequence[Pair],
+    labels: Labels,
+    progress: Progress = lambda done, total: None,
 ) -> Scores:
     """Scores a segmenter in eval mode on pairs; memory does not grow with their number."""
     confusion, ignored = count(segmenter, pairs, labels, progress)
@@ -58,7 +61,10 @@ def score(
 
 
 def count(
-    segmenter: Segmenter, pairs: Sequence[Pair], labels: Labels, progress: Progress = lambda done, total: None
+    segmenter: Segmenter | Ensemble,
+    pairs: Sequence[Pair],
+    labels: Labels,
+    progress: Progress = lambda done, total: None,
 ) -> tuple[Tensor, Tensor]:
     """The confusion matrix [C, C] over pairs, and the number of ignored pixels: int64, so that sums are exact."""
     device = segmenter.mean.device

@@ -3,24 +3,26 @@
 Training's validation, evaluate and predict all pass through here, so that a score belongs to what predict writes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from intarsia.data.dataset import to_tensor
-from intarsia.errors import DataError, MachineError
+from intarsia.errors import DataError, MachineError, ModelFileError
 from intarsia.labels import Labels
-from intarsia.modelfile import ModelCard, load_model
+from intarsia.modelfile import MODEL_FILE, ModelCard, load_model
 from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter
 
 
 @torch.no_grad()  # not inference_mode: some networks keep tensors (BEiT), and may be trained on with them
-def predict_logits(segmenter: Segmenter, image: NDArray[Any]) -> Tensor:
+def predict_logits(segmenter: "Segmenter | Ensemble", image: NDArray[Any]) -> Tensor:
     """Logits of one image.
 
     Args:
@@ -36,7 +38,7 @@ def predict_logits(segmenter: Segmenter, image: NDArray[Any]) -> Tensor:
     return logits[0]
 
 
-def predict_classes(segmenter: Segmenter, image: NDArray[Any]) -> Tensor:
+def predict_classes(segmenter: "Segmenter | Ensemble", image: NDArray[Any]) -> Tensor:
     """[H, W] int64 class indices of one image; arguments as for `predict_logits`."""
     return predict_logits(segmenter, image).argmax(dim=0)
 
@@ -49,7 +51,7 @@ class Predictor:
         card: what the model file says about itself.
     """
 
-    def __init__(self, segmenter: Segmenter, card: ModelCard) -> None:
+    def __init__(self, segmenter: "Segmenter | Ensemble", card: ModelCard) -> None:
         self.segmenter = segmenter
         self.card = card
 
@@ -85,11 +87,47 @@ class Predictor:
         return image
 
 
-def load(path: str | Path, device: str | None = None, *, network: nn.Module | None = None) -> Predictor:
-    """Loads a model file or a run folder for prediction.
+class Ensemble(nn.Module):
+    """Several segmenters as one: its logits are the logarithm of the mean of their probabilities.
 
     Args:
-        path: a run folder (its best model) or a model file.
+        members: of the same classes and bands.
+    """
+
+    def __init__(self, members: Sequence[Segmenter]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    @property
+    def mean(self) -> Tensor:
+        """Of the first member's input: where it is, the ensemble is."""
+        return self._first.mean
+
+    @property
+    def bands(self) -> int:
+        """Number of bands of the images."""
+        return self._first.bands
+
+    @property
+    def _first(self) -> Segmenter:
+        first = self.members[0]
+        assert isinstance(first, Segmenter)
+        return first
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[B, bands, H, W] raw values -> [B, C, H, W] float32; see `Segmenter.forward`."""
+        total: Tensor | float = 0.0
+        for member in self.members:
+            total = total + F.softmax(member(image).float(), dim=1)
+        return torch.log(torch.as_tensor(total) / len(self.members))
+
+
+def load(path: str | Path, device: str | None = None, *, network: nn.Module | None = None) -> Predictor:
+    """Loads a model file, a run folder or the ensemble of several runs for prediction.
+
+    Args:
+        path: a run folder (its best model), a model file, or a folder of runs, as `train_folds` and `train_seeds`
+            leave it.
         device: cpu, cuda, cuda:1, mps; None for the fastest there is.
         network: for a model that `train` made of a module of your own: a module of the same shape.
 
@@ -97,10 +135,35 @@ def load(path: str | Path, device: str | None = None, *, network: nn.Module | No
         ModelFileError: no model of ours there, or of another network.
         MachineError: no such device, or the library of its network is not installed.
     """
+    runs = runs_in(Path(path))
+    if not runs:
+        segmenter, card = _one_of_ours(path, network)
+        return Predictor(_placed(segmenter, device), card)
+    loaded = [_one_of_ours(run, network) for run in runs]
+    card = loaded[0][1]
+    for run, (_, other) in zip(runs, loaded, strict=True):
+        if (other.labels, other.bands) != (card.labels, card.bands):
+            raise ModelFileError(f"{run}: has other classes or bands than {runs[0]}: they are no ensemble.")
+    return Predictor(_placed(Ensemble([segmenter for segmenter, _ in loaded]), device), card)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs of an ensemble: sub-folders fold-* or seed-* with a model, where the folder is no run itself."""
+    if not folder.is_dir() or (folder / MODEL_FILE).exists():
+        return []
+    found = [path.parent for kind in ("fold-*", "seed-*") for path in folder.glob(f"{kind}/{MODEL_FILE}")]
+    return sorted(found)
+
+
+def _one_of_ours(path: str | Path, network: nn.Module | None) -> tuple[Segmenter, ModelCard]:
     segmenter, card = load_model(path, network)
     if network is None:
         drop_auxiliary(segmenter.network)
-    return Predictor(segmenter.to(find_device(device)).to(memory_format=torch.channels_last), card)
+    return segmenter, card
+
+
+def _placed(model: "Segmenter | Ensemble", device: str | None) -> "Segmenter | Ensemble":
+    return model.to(find_device(device)).to(memory_format=torch.channels_last)
 
 
 def find_device(name: str | None = None) -> torch.device:

@@ -1,15 +1,15 @@
 """The commands. Each imports what computes only when it is called, so that --help stays fast."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from intarsia._version import __version__
 from intarsia.cli.data import app as data_app
+from intarsia.cli.training import Data, Device, train
 from intarsia.errors import DataError, counted
 
 app = typer.Typer(
@@ -21,9 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 
-Model = Annotated[Path, typer.Argument(help="A run folder or a model file.")]
-Data = Annotated[Path, typer.Argument(help="A folder in any known layout, or a dataset file (TOML).")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; left out: the fastest there is.")]
+Model = Annotated[Path, typer.Argument(help="A run folder, a model file, or a folder of runs.")]
 
 
 def _version(asked: bool) -> None:
@@ -91,50 +89,7 @@ def check(
         raise typer.Exit(DataError.exit_code)
 
 
-@app.command()
-def train(  # noqa: PLR0913 - the contract's options
-    data: Data,
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[section.key=value]...", help="Any setting, as in docs/settings.md."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; left out: runs/NAME.")] = None,
-    model: Annotated[str | None, typer.Option(help="The network: a name that `intarsia models` lists.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Wall-clock time: 10m, 1h30m. The schedule fits it.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="H,W", help="Training crops in pixels.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pairs in a batch.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that load data.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
-    device: Device = None,
-    ignore: Annotated[list[int] | None, typer.Option(help="A mask value to leave out; repeatable.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-) -> None:
-    """Train a network on a folder of images and masks."""
-    from intarsia.settings import make_settings, parse_overrides, read_toml
-
-    layers: list[dict[str, Any]] = [
-        read_toml(config) if config else {},
-        _given("model", name=model),
-        _given(
-            "train", budget=budget, epochs=epochs, steps=steps, size=size, batch=batch, seed=seed, device=device
-        ),
-        _given("data", workers=workers, ignore=ignore or None),
-        parse_overrides(settings or []),
-    ]
-    checked = make_settings(*layers)
-    from intarsia.cli.tables import print_scores
-    from intarsia.training import train as run_training
-
-    training = run_training(data, out, checked, resume=resume)
-    if os.environ.get("RANK", "0") == "0":  # of several processes that train together, one speaks
-        if training.scores:
-            print_scores(training.scores)
-        typer.echo(f"run: {training.folder}")
-    if training.stopped_by:
-        raise typer.Exit(128 + training.stopped_by)
+app.command()(train)
 
 
 @app.command()
@@ -202,11 +157,6 @@ def predict(
     if prediction.failed:
         reasons = "\n".join(reason for _, reason in prediction.failed)
         raise DataError(f"{len(prediction.failed)} images could not be read and were left out:\n{reasons}")
-
-
-def _given(section: str, **options: object) -> dict[str, dict[str, object]]:
-    """The options that were given, as a layer of settings."""
-    return {section: {name: value for name, value in options.items() if value is not None}}
 
 
 def _say(text: str) -> None:

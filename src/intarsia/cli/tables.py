@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from intarsia.metrics import Scores
     from intarsia.overview import Model
+    from intarsia.repetition import Repetition
+    from intarsia.tuning import BatchTrial
 
 _WIDE = 160  # columns of a table that no terminal shows
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -140,3 +142,41 @@ def _number(number: float | None) -> str:
 
 def _share(number: float) -> str:
     return "-" if math.isnan(number) else f"{number:.4f}"
+
+
+def print_batches(trials: "Sequence[BatchTrial]") -> None:
+    """Each batch that was tried, and the largest that fits."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in ("batch", "images/s", "seconds a step", "memory at the peak"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for trial in trials:
+        known = not math.isnan(trial.seconds)
+        table.add_row(
+            str(trial.batch),
+            f"{trial.batch / trial.seconds:.1f}" if known else "-",
+            f"{trial.seconds:.3f}" if known else "-",
+            f"{trial.memory / 2**30:.2f} GiB" if trial.memory else "-",
+            trial.reason,
+        )
+    console.print(table)
+    fitting = [trial for trial in trials if trial.fits]
+    if not fitting:
+        console.print("\nNot even one pair fits. Lower train.size, or choose a smaller network.")
+        return
+    largest, fastest = fitting[-1], max(fitting, key=lambda trial: trial.batch / trial.seconds)
+    console.print(f"\nlargest that fits: train.batch={largest.batch}; most images/s: train.batch={fastest.batch}")
+
+
+def print_repetition(done: "Repetition") -> None:
+    """MIoU of each training, their mean and spread; of folds, the scores over all pairs."""
+    console = Console(highlight=False, soft_wrap=True)
+    for training in done.trainings:
+        score = f"{training.scores.miou:.4f}" if training.scores else "-"
+        console.print(f"{training.folder.name:<10} validation mIoU {score}")
+    console.print(f"\nmIoU {done.mean:.4f} ± {done.spread:.4f} (mean and standard deviation of {len(done.mious)})")
+    if done.pooled:
+        console.print("\nall pairs, each judged by the model that has not seen it:")
+        print_scores(done.pooled)
+    console.print(f"runs: {done.folder}, to be used together: intarsia predict {done.folder} ...")

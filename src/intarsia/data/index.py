@@ -156,7 +156,7 @@ def _draw_val(
     pairs: tuple[Pair, ...], share: float, scene_separator: str
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
     """Draws a validation split by a hash of each scene's name; at least one scene on either side."""
-    scenes = {pair.name: _scene(pair.name, scene_separator) for pair in pairs}
+    scenes = {pair.name: scene_of(pair.name, scene_separator) for pair in pairs}
     drawn = {scene: _hash_share(scene) for scene in scenes.values()}
     if len(drawn) < 2:
         raise DataError(
@@ -169,7 +169,7 @@ def _draw_val(
     return tuple(pair for pair in pairs if scenes[pair.name] not in val_scenes), val
 
 
-def _scene(name: str, separator: str) -> str:
+def scene_of(name: str, separator: str) -> str:
     """The folder, and the file's name up to the first separator."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + (file.split(separator)[0] if separator else file)
