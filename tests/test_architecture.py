@@ -27,6 +27,7 @@ FLOORS = {
     "names": 1,
     "pages": 1,
     "quantities": 1,
+    "sharding": 1,
     "signals": 1,
     "terminal": 1,
     "weights": 1,

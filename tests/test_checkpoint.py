@@ -15,6 +15,7 @@ from intarsia.checkpoint import (
     Checkpoint,
     State,
     _sealed,
+    contents,
     drop_checkpoints_after,
     newest_checkpoint,
     random_state,
@@ -45,7 +46,7 @@ def fresh_state() -> State:
 
 def save(run: Path, state: State, settings: Settings = SETTINGS, keep: int = 2) -> Path:
     """The checkpoint of `state`, as a training alone writes it."""
-    save_checkpoint(run, settings, state, [random_state(torch.device("cpu"))], keep)
+    save_checkpoint(run, contents(settings, state, [random_state(torch.device("cpu"))]), keep)
     return run / "checkpoints" / f"step-{state.step:08d}"
 
 

@@ -11,7 +11,7 @@ that is damaged nevertheless is seen by its hash, and the one before it is taken
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
@@ -27,6 +27,7 @@ from intarsia.files import beside, settle, write_parts, write_whole, writing
 from intarsia.metrics import Scores
 from intarsia.networks.segmenter import Segmenter
 from intarsia.settings import Settings, differences
+from intarsia.sharding import load_whole_model, load_whole_optimizer, whole_model, whole_optimizer
 
 CHECKPOINTS = "checkpoints"
 _STATE, _MANIFEST = "state.pt", "manifest.json"
@@ -57,6 +58,7 @@ class State:
     step: int = 0
     elapsed: float = 0.0  # seconds of training in all
     validating: float = 0.0  # seconds of it spent on validating and saving
+    whole: Segmenter | None = None  # where weights are shared among processes: a copy to gather them in; not saved
     one_validation: float = 0.0  # seconds that one is expected to take; not saved, but measured at each start
     validated: int = 0  # step of the last validation
     val_scores: list[float] = field(default_factory=list)  # mIoU of each validation
@@ -87,16 +89,12 @@ class Checkpoint:
     passed_over: tuple[str, ...] = ()
 
 
-def save_checkpoint(
-    run: Path, settings: Settings, state: State, random_states: Sequence[dict[str, Any]], keep: int
-) -> None:
-    """Writes `state` into a run folder, whole or not at all, and removes all but the newest `keep` checkpoints.
+def save_checkpoint(run: Path, content: Mapping[str, Any], keep: int) -> None:
+    """Writes a checkpoint into a run folder, whole or not at all, and removes all but the newest `keep`.
 
     Args:
         run: the run folder.
-        settings: resolved.
-        state: to be saved.
-        random_states: `random_state()` of each process.
+        content: what `contents` gave.
         keep: how many to keep.
 
     Raises:
@@ -105,21 +103,21 @@ def save_checkpoint(
     folder = run / CHECKPOINTS
     with writing(folder):  # and not the run folder: where that is gone, something is wrong
         folder.mkdir(exist_ok=True)
-    path = folder / f"step-{state.step:08d}"
+    path = folder / f"step-{content['step']:08d}"
     buffer = BytesIO()
-    torch.save(_contents(settings, state, random_states), buffer)
-    content = buffer.getbuffer()
+    torch.save(content, buffer)
+    packed = buffer.getbuffer()
     described = {
         "format": _FORMAT,
-        "step": state.step,
+        "step": content["step"],
         "versions": {"intarsia": __version__, "torch": torch.__version__},
-        "files": {_STATE: {"bytes": len(content), "sha256": sha256(content).hexdigest()}},
+        "files": {_STATE: {"bytes": len(packed), "sha256": sha256(packed).hexdigest()}},
     }
     unfinished, replaced = beside(path), beside(path.with_name(f"{path.name}-replaced"))
     try:
-        with writing(unfinished, len(content)):
+        with writing(unfinished, len(packed)):
             unfinished.mkdir()
-        write_parts(unfinished / _STATE, (content,), len(content))
+        write_parts(unfinished / _STATE, (packed,), len(packed))
         write_whole(unfinished / _MANIFEST, _sealed(described))
         settle(unfinished)
         with writing(path):
@@ -228,7 +226,14 @@ def set_random_state(saved: dict[str, Any], device: torch.device) -> None:
     random.setstate(saved["python"])
 
 
-def _contents(settings: Settings, state: State, random_states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def contents(settings: Settings, state: State, random_states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a checkpoint of `state` holds; to be called by all processes.
+
+    Args:
+        settings: resolved.
+        state: to be saved.
+        random_states: `random_state` of each process.
+    """
     best = state.best and {
         "names": list(state.best.names),
         "confusion": torch.from_numpy(state.best.confusion),
@@ -237,9 +242,9 @@ def _contents(settings: Settings, state: State, random_states: Sequence[dict[str
     }
     return {
         "settings": settings.model_dump_json(),
-        "segmenter": state.segmenter.state_dict(),
-        "average": state.average.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
+        "segmenter": whole_model(state.segmenter, everywhere=False),
+        "average": whole_model(state.average, everywhere=False),
+        "optimizer": whole_optimizer(state.segmenter, state.optimizer),
         "scaler": state.scaler.state_dict(),
         "random": list(random_states),
         "network": json.dumps(state.network),
@@ -249,9 +254,9 @@ def _contents(settings: Settings, state: State, random_states: Sequence[dict[str
 
 
 def _restore(state: State, saved: dict[str, Any], rank: int) -> None:
-    state.segmenter.load_state_dict(saved["segmenter"])
-    state.average.load_state_dict(saved["average"])
-    state.optimizer.load_state_dict(saved["optimizer"])
+    load_whole_model(state.segmenter, saved["segmenter"])
+    load_whole_model(state.average, saved["average"])
+    load_whole_optimizer(state.segmenter, state.optimizer, saved["optimizer"])
     state.scaler.load_state_dict(saved["scaler"])
     for name in _PLAIN:
         setattr(state, name, saved[name])

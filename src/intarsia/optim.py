@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from intarsia.settings import OptimSettings
+from intarsia.sharding import own_part
 
 _PLATEAU_PATIENCE = 2  # validations without a better score before the rate is halved
 _NUMBERED = re.compile(r"\d+|\w*(layer|stage|block)s?_?\d+")
@@ -156,7 +157,8 @@ def update_average(average: nn.Module, model: nn.Module, step: int) -> None:
     """
     amount = (_AVERAGED_SHARE + 1) / (step + _AVERAGED_SHARE)
     means, values = [], []
-    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+    for one, other in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        mean, value = own_part(one), own_part(other)
         if mean.is_floating_point():
             means.append(mean)
             values.append(value)

@@ -31,6 +31,7 @@ from intarsia.networks.segmenter import Segmenter
 from intarsia.optim import make_optimizer
 from intarsia.runs import Run
 from intarsia.settings import Settings, make_settings, write_toml
+from intarsia.sharding import shard, whole_model
 from intarsia.weights import class_weights, rare_classes
 
 _SEEDS_APART = 1_000_003  # of the processes
@@ -82,8 +83,12 @@ class Setup:
         return math.ceil(limits.epochs * len(self.pairs.pairs) / self.pairs_a_step)
 
     def judged(self, state: State) -> Segmenter:
-        """The weights that are validated and saved as a model."""
-        return state.average if self.settings.train.ema else state.segmenter
+        """The weights that are validated and saved as a model; to be called by all processes."""
+        judged = state.average if self.settings.train.ema else state.segmenter
+        if state.whole is None:
+            return judged
+        state.whole.load_state_dict(whole_model(judged))
+        return state.whole
 
 
 def as_settings(
@@ -193,9 +198,16 @@ def begin(
         )
     setup = replace(setup, card=card, encoder=encoder, idle=idle)
     segmenter = segmenter.to(setup.device).to(memory_format=torch.channels_last)
+    average, whole = deepcopy(segmenter).eval(), None
+    if settings.train.sharded:
+        _refuse_to_shard(setup)
+        whole = deepcopy(average)
+        for shared in (segmenter, average):
+            shard(shared, "heads")
     state = State(
         segmenter=segmenter,
-        average=deepcopy(segmenter).eval(),
+        average=average,
+        whole=whole,
         optimizer=make_optimizer(segmenter, settings.optim, encoder),
         data=_fingerprint(setup),
         scaler=torch.amp.GradScaler(setup.device.type, enabled=settings.train.precision == "fp16"),
@@ -204,6 +216,20 @@ def begin(
     if setup.world.rank:  # all began with the same weights; from here on each has random numbers of its own
         torch.manual_seed(settings.train.seed + _SEEDS_APART * setup.world.rank)
     return setup, state, told
+
+
+def _refuse_to_shard(setup: Setup) -> None:
+    """What cannot go together with weights that are shared among processes.
+
+    Raises:
+        SettingsError: with what to change.
+    """
+    if setup.world.size == 1:
+        raise SettingsError("train.sharded = true: needs several processes, which torchrun starts. Leave it out.")
+    if setup.settings.optim.freeze:
+        raise SettingsError(
+            "train.sharded and optim.freeze cannot be used together. Give optim.encoder_rate, or leave one out."
+        )
 
 
 def _fingerprint(setup: Setup) -> str:

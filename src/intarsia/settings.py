@@ -227,6 +227,9 @@ class TrainSettings(Section):
         description="how many train together (None: as many as torchrun started); given with --resume: go on with "
         "another number than before",
     )
+    sharded: bool = Field(
+        False, description="processes share weights and optimizer state (FSDP2), for networks too large for one GPU"
+    )
     sync_norm: bool = Field(
         False, description="statistics of BatchNorm over all processes instead of each alone; on GPUs only"
     )

@@ -21,6 +21,7 @@ from intarsia.errors import MachineError
 from intarsia.losses import counted_weight, of_all_heads
 from intarsia.networks.segmenter import Segmenter
 from intarsia.preparation import Setup
+from intarsia.sharding import added_up, is_sharded, own_part
 
 _DTYPE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -35,7 +36,8 @@ def make_learner(setup: Setup, segmenter: Segmenter) -> Learner:
     To be made anew when other parameters learn than before: DistributedDataParallel looks at them once.
     """
     heads = _Heads(segmenter, coarse=setup.settings.loss.resolution == "network")
-    if setup.world.size == 1 or not any(parameter.requires_grad for parameter in heads.parameters()):
+    alone = setup.world.size == 1 or not any(parameter.requires_grad for parameter in heads.parameters())
+    if alone or is_sharded(segmenter):
         return heads
     ids = [setup.device] if setup.device.type == "cuda" else None
     return DistributedDataParallel(
@@ -88,7 +90,7 @@ def _gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Ba
     sums = torch.zeros(2, device=setup.device)  # of loss * weight, of weight
     for number, portion in enumerate(portions, start=1):
         image, mask = (tensor.to(setup.device, non_blocking=True) for tensor in portion)
-        with _alone(learner) if number < len(portions) else nullcontext():
+        with _alone(learner, state.segmenter) if number < len(portions) else nullcontext():
             with torch.autocast(setup.device.type, **_autocast(setup)):
                 heads = learner(image, mask)
             loss = of_all_heads(setup.loss, heads, loss_settings.auxiliary_weight, ignored)
@@ -99,7 +101,9 @@ def _gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Ba
     weight = torch.where(weight > 0, weight, torch.ones_like(weight))
     gradients = [parameter.grad for parameter in state.segmenter.parameters() if parameter.grad is not None]
     if gradients:
-        torch._foreach_mul_(gradients, setup.world.size / weight)  # the processes' gradients were averaged
+        torch._foreach_mul_(
+            [own_part(one) for one in gradients], setup.world.size / weight
+        )  # the processes' gradients were averaged
     mean: Tensor = total / weight
     return mean
 
@@ -109,8 +113,10 @@ def _portions(batch: Batch, number: int) -> list[Batch]:
     return list(zip(image.chunk(number), mask.chunk(number), strict=True))
 
 
-def _alone(learner: Learner) -> AbstractContextManager[None]:
+def _alone(learner: Learner, segmenter: Segmenter) -> AbstractContextManager[None]:
     """Within, gradients are added up in each process: they are exchanged once in a step."""
+    if is_sharded(segmenter):
+        return added_up(segmenter)
     return learner.no_sync() if isinstance(learner, DistributedDataParallel) else nullcontext()
 
 

@@ -9,13 +9,13 @@ from signal import Signals
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from intarsia import draw, guards
 from intarsia.checkpoint import (
     Checkpoint,
     State,
+    contents,
     drop_checkpoints_after,
     has_checkpoint,
     newest_checkpoint,
@@ -52,6 +52,7 @@ from intarsia.pace import (
 from intarsia.preparation import Setup, as_settings, begin, describe, introduce, open_for_training, set_up
 from intarsia.runs import LAST_FILE, Meter, Run, clear, read_metrics, run_folder
 from intarsia.settings import Settings
+from intarsia.sharding import clip_gradients
 from intarsia.signals import Stopped, StopRequest, stop_request
 from intarsia.steps import compile_network, gradient, make_learner
 from intarsia.terminal import count_on_terminal
@@ -177,7 +178,7 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         before = guards.statistics(segmenter) if limits.on_nonfinite == "skip" else []
         loss = gradient(setup, state, learner, portions)
         state.scaler.unscale_(state.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(segmenter.parameters(), optim.clip)
+        norm = clip_gradients(segmenter, optim.clip)
 
         # What all processes must know. A gradient in fp16 may be infinite: the scaler leaves that step out.
         no_number = not loss.isfinite() or not (norm.isfinite() or state.scaler.is_enabled())
@@ -365,21 +366,23 @@ def _log(setup: Setup, state: State, meter: Meter, rate: float) -> None:
     )
 
 
-def _write_newest(setup: Setup, state: State) -> None:
+def _write_newest(setup: Setup, state: State, judged: Segmenter) -> None:
     """The newest model, and the curves."""
     folder = setup.run.folder
     card = replace(setup.card, training=_notes(state, None))
-    save_model(setup.judged(state), card, folder / LAST_FILE)
+    save_model(judged, card, folder / LAST_FILE)
     if not (folder / MODEL_FILE).exists():  # stopped before the first validation
-        save_model(setup.judged(state), card, folder / MODEL_FILE)
+        save_model(judged, card, folder / MODEL_FILE)
     draw.curves(read_metrics(folder), folder / "curves.png")
 
 
 def _save(setup: Setup, state: State, *, newest: bool) -> None:
     """A checkpoint, with the random numbers of every process; where asked for, the newest model before it."""
-    if newest and setup.run.writes:
-        _write_newest(setup, state)
+    judged = setup.judged(state) if newest else None
+    if judged and setup.run.writes:
+        _write_newest(setup, state, judged)
     random_states = setup.world.collected(random_state(setup.device))
     state.saved, state.saved_at = state.step, state.elapsed
+    content = contents(setup.settings, state, random_states)
     if setup.run.writes:
-        save_checkpoint(setup.run.folder, setup.settings, state, random_states, setup.settings.train.keep)
+        save_checkpoint(setup.run.folder, content, setup.settings.train.keep)

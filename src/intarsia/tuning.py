@@ -29,6 +29,7 @@ from intarsia.optim import set_rate, set_training
 from intarsia.preparation import Setup, as_settings, begin, describe, open_for_training, set_up
 from intarsia.runs import Run
 from intarsia.settings import Settings
+from intarsia.sharding import clip_gradients
 from intarsia.steps import gradient, make_learner
 from intarsia.terminal import count_on_terminal
 
@@ -168,7 +169,7 @@ def _range_test(setup: Setup, state: State) -> tuple[list[float], list[float]]:
         if not math.isfinite(losses[-1]) or smoothed[-1] > low + _BURST * max(first - low, 0.1 * abs(first)):
             break
         state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(state.segmenter.parameters(), settings.optim.clip)
+        clip_gradients(state.segmenter, settings.optim.clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)

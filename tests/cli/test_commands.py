@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from PIL import Image
 
 from intarsia import checkpoint
 from intarsia.runs import read_metrics
-from intarsia.settings import Settings
 from intarsia.training import train
 from tests.cli.conftest import SMALL
 
@@ -130,9 +130,9 @@ def test_resumed_training_ends_as_if_it_had_never_stopped(photos, tmp_path, monk
     whole = train(photos, tmp_path / "whole", settings)
     saved = checkpoint.save_checkpoint
 
-    def save_and_interrupt(run: Path, settings: Settings, state: checkpoint.State, *others: Any) -> None:
-        saved(run, settings, state, *others)
-        if state.step == 2:
+    def save_and_interrupt(run: Path, content: Mapping[str, Any], keep: int) -> None:
+        saved(run, content, keep)
+        if content["step"] == 2:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 

@@ -18,11 +18,15 @@ def main(photos: str, out: str, settings: str) -> None:
     def write_and_end(parameters: Any, *arguments: Any) -> Any:
         learned = list(parameters)
         clip(learned, *arguments)
-        torch.save([parameter.grad for parameter in learned], folder / f"{os.environ.get('RANK', '0')}.pt")
+        torch.save([_whole(parameter.grad) for parameter in learned], folder / f"{os.environ.get('RANK', '0')}.pt")
         raise SystemExit(0)
 
     torch.nn.utils.clip_grad_norm_ = write_and_end
     train(photos, folder / "run", json.loads(settings))
+
+
+def _whole(gradient: Any) -> torch.Tensor:
+    return gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
 
 
 if __name__ == "__main__":

@@ -120,3 +120,10 @@ def test_out_of_memory_goes_on_in_smaller_portions(pictures: Path, tmp_path: Pat
 def test_out_of_memory_with_a_single_pair_is_an_error(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"Out of memory even with one pair of \(32, 32\).*Lower train\.batch"):
         train(pictures, tmp_path / "run", SHORT, model=Hungry(0))
+
+
+@pytest.mark.slow
+def test_processes_that_share_the_weights_have_the_same_gradient(of_eight, pictures: Path, tmp_path: Path) -> None:
+    given = settings(4, accumulate=2)
+    given["train"]["sharded"] = True
+    assert_close(first_gradient(pictures, tmp_path / "shared", given, processes=2), of_eight)

@@ -179,3 +179,25 @@ def test_one_process_goes_on_where_two_stopped(launch: Start, two, pictures: Pat
     )
     assert got == pytest.approx(expected, abs=0.02)
     assert newest_checkpoint(run).content["step"] == 12
+
+
+@pytest.mark.slow
+def test_processes_that_share_the_weights(launch: Start, pictures: Path, tmp_path: Path) -> None:
+    """Killed and continued it ends as if nothing had happened; its files are those of any training."""
+    shared = [*ROUGH, "train.sharded=true"]
+    finish(2, pictures, tmp_path / "whole", *shared)
+    run = tmp_path / "run"
+    launcher = launch(*command(2, pictures, run, *shared))
+    wait_for(lambda: newest_step(run) >= 18)
+    os.kill(process_of_rank(launcher, 1), signal.SIGKILL)
+    launcher.communicate(timeout=100)
+    finish(2, pictures, run, *shared, "--resume")
+    assert_same_end(run, weights(tmp_path / "whole"))
+    last = [line for line in read_metrics(run) if line["kind"] == "val"][-1]
+    assert evaluate(run / "last.safetensors", pictures).miou == last["miou"]
+
+
+def test_to_share_the_weights_takes_several(launch: Start, pictures: Path, tmp_path: Path) -> None:
+    process = launch(*command(1, pictures, tmp_path / "run", *EXACT, "train.sharded=true"))
+    assert "train.sharded = true: needs several processes" in process.communicate()[1]
+    assert process.returncode == 2
