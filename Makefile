@@ -45,6 +45,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.augmentation
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.networks
+	$(BIN)/python -m benchmarks.trust
 	$(BIN)/python -m benchmarks.check_speed
 	$(BIN)/python -m benchmarks.misalignment
 

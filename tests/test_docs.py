@@ -82,6 +82,10 @@ def test_quickstart(at_home):
     run_python(blocks("docs/quickstart.md", "python"))
 
 
+def test_training(at_home):
+    run_python(blocks("docs/training.md", "python"))
+
+
 def test_networks(at_home):
     run_python(blocks("docs/networks.md", "python"))
 

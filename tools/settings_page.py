@@ -23,7 +23,8 @@ def main() -> None:
         schema: Any = section.annotation
         print(f"\n## {section_name}\n\n{schema.__doc__}\n\n| setting | default | meaning |\n| --- | --- | --- |")
         for name, field in schema.model_fields.items():
-            default = "*chosen*" if field.default is None else f"`{shown(field.default)}`"
+            told = "none" if "(None: " in field.description else "*chosen*"  # the description says what that means
+            default = told if field.default is None else f"`{shown(field.default)}`"
             print(f"| `{section_name}.{name}` | {default} | {field.description}{choices(field)} |")
 
 

@@ -199,6 +199,8 @@ def begin(
     setup = replace(setup, card=card, encoder=encoder, idle=idle)
     segmenter = segmenter.to(setup.device).to(memory_format=torch.channels_last)
     average, whole = deepcopy(segmenter).eval(), None
+    if settings.train.sync_norm:
+        segmenter = _with_synchronised_norm(setup, segmenter)
     if settings.train.sharded:
         _refuse_to_shard(setup)
         whole = deepcopy(average)
@@ -216,6 +218,21 @@ def begin(
     if setup.world.rank:  # all began with the same weights; from here on each has random numbers of its own
         torch.manual_seed(settings.train.seed + _SEEDS_APART * setup.world.rank)
     return setup, state, told
+
+
+def _with_synchronised_norm(setup: Setup, segmenter: Segmenter) -> Segmenter:
+    """BatchNorm over all processes; its tensors keep their names.
+
+    Raises:
+        SettingsError: not on a GPU.
+    """
+    if setup.device.type != "cuda":
+        raise SettingsError(
+            f"train.sync_norm = true: torch has it for GPUs only, this is {setup.device}. Leave it out; "
+            "model.norm=group needs no statistics at all."
+        )
+    converted: Segmenter = nn.SyncBatchNorm.convert_sync_batchnorm(segmenter)  # type: ignore[no-untyped-call]
+    return converted if setup.world.size > 1 else segmenter
 
 
 def _refuse_to_shard(setup: Setup) -> None:
