@@ -45,10 +45,12 @@ def validation_is_due(setup: Setup, state: State) -> bool:
 
 
 def checkpoint_is_due(setup: Setup, state: State) -> bool:
-    """Whether to save before the next step: so many steps or minutes after the last time, or at an epoch's end."""
+    """Whether to save before the next step: the first of all, after so many steps or minutes, at an epoch's end."""
     limits = setup.settings.train
     if state.step == state.saved:
         return False
+    if state.saved < 0:  # before the first step: whatever happens then, it can be continued
+        return True
     if limits.checkpoint_every is not None and state.step % limits.checkpoint_every == 0:
         return True
     since = state.elapsed - state.saved_at

@@ -19,6 +19,7 @@ from intarsia.checkpoint import State
 from intarsia.data.dataset import Batch
 from intarsia.errors import MachineError
 from intarsia.losses import counted_weight, of_all_heads
+from intarsia.networks import CUSTOM
 from intarsia.networks.segmenter import Segmenter
 from intarsia.preparation import Setup
 from intarsia.sharding import added_up, is_sharded, own_part
@@ -41,7 +42,12 @@ def make_learner(setup: Setup, segmenter: Segmenter) -> Learner:
         return heads
     ids = [setup.device] if setup.device.type == "cuda" else None
     return DistributedDataParallel(
-        heads, device_ids=ids, find_unused_parameters=setup.idle, gradient_as_bucket_view=True
+        heads,
+        device_ids=ids,
+        find_unused_parameters=setup.idle,
+        gradient_as_bucket_view=True,
+        # Those of our sources are statistics of BatchNorm, which nothing reads before a validation makes them equal.
+        broadcast_buffers=setup.card.model.name == CUSTOM,
     )
 
 

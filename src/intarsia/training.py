@@ -116,7 +116,7 @@ def train(
     settings = as_settings(settings, model)
     module = model if isinstance(model, nn.Module) else None
     device = find_device(settings.train.device)
-    with joined(settings.train.processes) as world, stop_request() as stop:
+    with joined(settings.train.processes) as world:
         dataset = data if isinstance(data, Dataset) else open_for_training(Path(data), settings)
         out = Path(out) if out is not None else None
         folder = world.told(lambda: run_folder(out, dataset.root.stem or "run", resume=resume))
@@ -133,7 +133,7 @@ def train(
             find_loss(settings.loss)
             card = describe(settings, seen, found.network if found else None, module)
             told_too = _all_loggers(settings, folder, loggers, found) if world.first else ()
-            with Run(folder, writes=world.first, loggers=told_too) as run:
+            with Run(folder, writes=world.first, loggers=told_too) as run, stop_request() as stop:
                 setup = set_up(world, run, card, dataset, seen, settings, transform)
                 setup, state, told = begin(setup, seen, module=module, resume=found is not None)
                 if found:
@@ -160,8 +160,8 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         # Validate and save: before the next step, so that a training continued here does what was still due.
         if validated := not stopped and validation_is_due(setup, state):
             stopped = _validate(setup, state, stop)
+            state.elapsed = world.largest(earlier + time.monotonic() - started)[0]
         over = is_over(setup, state)
-        state.elapsed = world.largest(earlier + time.monotonic() - started)[0]
         if validated or stopped or checkpoint_is_due(setup, state):
             _save(setup, state, newest=validated or bool(stopped))
         if stopped or over:
@@ -198,7 +198,7 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         if state.step % _LOG_EVERY == 0 or validation_is_due(setup, state):
             _log(setup, state, meter, rate)
 
-    if stopped and not over:
+    if stopped:
         run.say(f"Stopped at step {state.step}. All is saved: same command, --out {run.folder} --resume continues.")
     return Training(run.folder, state.best, state.step, state.elapsed, Signals(int(stopped)) if stopped else None)
 
@@ -379,7 +379,7 @@ def _write_newest(setup: Setup, state: State, judged: Segmenter) -> None:
 def _save(setup: Setup, state: State, *, newest: bool) -> None:
     """A checkpoint, with the random numbers of every process; where asked for, the newest model before it."""
     judged = setup.judged(state) if newest else None
-    if judged and setup.run.writes:
+    if judged is not None and setup.run.writes:
         _write_newest(setup, state, judged)
     random_states = setup.world.collected(random_state(setup.device))
     state.saved, state.saved_at = state.step, state.elapsed
