@@ -46,7 +46,7 @@ def make_learner(setup: Setup, segmenter: Segmenter) -> Learner:
         device_ids=ids,
         find_unused_parameters=setup.idle,
         gradient_as_bucket_view=True,
-        # Those of our sources are statistics of BatchNorm, which nothing reads before a validation makes them equal.
+        # Those of our sources are statistics of BatchNorm: nothing reads them before a validation makes them equal.
         broadcast_buffers=setup.card.model.name == CUSTOM,
     )
 

@@ -19,6 +19,7 @@ from tests.faults.conftest import changed
 
 pytestmark = pytest.mark.timeout(120)
 
+SLOW = pytest.mark.slow
 TWO_WORKERS = changed(train={"steps": 30, "checkpoint_every": 1000}, data={"timeout": 4})
 
 
@@ -46,7 +47,12 @@ class Spoiled:
     [
         ("raises", DataError, r"scene_\d+\.png: the transform failed: KeyError: 'no such thing'$"),
         ("dies", MachineError, r"Files that the workers were at: .*scene_\d+\.png.*--workers 0"),
-        ("hangs", MachineError, r"timed out after 4.*Files that the workers were at: .*scene_\d+\.png"),
+        pytest.param(
+            "hangs",
+            MachineError,
+            r"timed out after 4.*Files that the workers were at: .*scene_\d+\.png",
+            marks=SLOW,
+        ),
     ],
 )
 def test_the_file_in_flight_is_named(pictures: Path, tmp_path: Path, what: str, kind: type, words: str) -> None:

@@ -62,6 +62,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_a_checkpoint_to_go_on_from(program, small_disk: Path) -> None:
     run = small_disk / "run"
     process = program(run)
@@ -93,6 +94,7 @@ def test_a_checkpoint_that_does_not_fit_is_told_with_its_bytes(program, small_di
     assert free < 4 << 20 < needed
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes_is_told(program, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = program(run)
@@ -125,7 +127,9 @@ def test_two_trainers_in_one_folder(program, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["state.pt", "manifest.json"])
-@pytest.mark.parametrize("damage", ["truncated", "zeroed", "flipped"])
+@pytest.mark.parametrize(
+    "damage", [*(pytest.param(how, marks=pytest.mark.slow) for how in ("truncated", "zeroed")), "flipped"]
+)
 def test_a_damaged_checkpoint_is_passed_over(
     pictures: Path, tmp_path: Path, uninterrupted: Uninterrupted, file: str, damage: str
 ) -> None:
@@ -148,6 +152,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert_same_end(run, uninterrupted.weights)
 
 
+@pytest.mark.slow
 def test_where_no_checkpoint_is_whole_it_is_an_error(program, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     finish(pictures, run, changed(train={"steps": 3}, data={"workers": 0}))

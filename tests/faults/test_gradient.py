@@ -62,6 +62,7 @@ def test_accumulation_of_four_twos_is_a_batch_of_eight(of_eight, pictures: Path,
     assert_close(first_gradient(pictures, tmp_path / "parts", settings(2, accumulate=4)), of_eight)
 
 
+@pytest.mark.slow
 def test_the_loss_takes_its_portions_by_weight_and_not_alike(of_eight, pictures: Path, tmp_path: Path) -> None:
     """Other pairs, with other numbers of counted pixels, would be told apart by this test."""
     other = first_gradient(pictures, tmp_path / "other", settings(4, accumulate=2, class_weights="none"))
@@ -69,6 +70,7 @@ def test_the_loss_takes_its_portions_by_weight_and_not_alike(of_eight, pictures:
         assert_close(other, of_eight)
 
 
+@pytest.mark.slow
 def test_three_processes_share_a_batch_of_eight(of_eight, pictures: Path, tmp_path: Path) -> None:
     """Three pairs, three and two, each process with its own number of counted pixels."""
     assert_close(first_gradient(pictures, tmp_path / "three", settings(8), processes=3), of_eight)

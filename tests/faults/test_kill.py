@@ -15,17 +15,17 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("place", "call"),
     [
-        ("file on its way to the disk", 2),  # the first checkpoint of all
+        pytest.param("file on its way to the disk", 2, marks=pytest.mark.slow),  # the first checkpoint of all
         ("file on its way to the disk", 20),
         pytest.param("file on its way to the disk", 33, marks=pytest.mark.slow),
-        ("checkpoint gets its name", 4),
+        pytest.param("checkpoint gets its name", 4, marks=pytest.mark.slow),
         pytest.param("checkpoint gets its name", 1, marks=pytest.mark.slow),
         pytest.param("old checkpoint is removed", 2, marks=pytest.mark.slow),
         pytest.param("file gets its name", 10, marks=pytest.mark.slow),
         pytest.param("file gets its name", 25, marks=pytest.mark.slow),
         ("picture of a validation", 3),
         pytest.param("picture of a validation", 19, marks=pytest.mark.slow),
-        ("optimizer step", 30),
+        pytest.param("optimizer step", 30, marks=pytest.mark.slow),
         pytest.param("optimizer step", 1, marks=pytest.mark.slow),
         pytest.param("log line", 3, marks=pytest.mark.slow),
     ],
@@ -67,6 +67,7 @@ def test_killed_again_and_again(pictures: Path, tmp_path: Path, uninterrupted: U
     assert_same_end(tmp_path / "run", uninterrupted.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_number_of_workers_changes_nothing(
     pictures: Path, tmp_path: Path, uninterrupted: Uninterrupted, workers: int

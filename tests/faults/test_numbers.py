@@ -60,7 +60,9 @@ def settings(policy: str, **train_settings: Any) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e38])
 def test_stop_is_before_the_optimizer_step(pictures: Path, tmp_path: Path, value: float) -> None:
     network = Poisoned(7, value=value)
-    words = r"no number at step 7, rate 0\.\d+, with scene_\d+\.png, scene_\d+\.png\. .*train\.on_nonfinite"
+    words = (
+        r"no number at step 7, learning rate 0\.\d+, with scene_\d+\.png, scene_\d+\.png\. .*train\.on_nonfinite"
+    )
     with pytest.raises(SettingsError, match=words):
         train(pictures, tmp_path / "run", settings("stop"), model=network)
     assert all(parameter.isfinite().all() for parameter in network.parameters())

@@ -89,6 +89,7 @@ def test_one_process_writes_and_speaks(two) -> None:
     assert len(newest_checkpoint(run).content["random"]) == 2
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_must_be_asked_for(launch: Start, two, pictures: Path, tmp_path: Path) -> None:
     run = two[0]
     longer = [*EXACT, "train.processes=1", "--resume"]
@@ -99,6 +100,7 @@ def test_another_number_of_processes_must_be_asked_for(launch: Start, two, pictu
     assert newest_checkpoint(run).content["step"] == 12
 
 
+@pytest.mark.slow
 def test_a_wrong_number_of_processes_is_told(launch: Start, pictures: Path, tmp_path: Path) -> None:
     process = launch(*command(1, pictures, tmp_path / "run", *EXACT, "train.processes=3"))
     assert "train.processes = 3: there is 1. Start as many with: torchrun" in process.communicate()[1]
@@ -167,6 +169,7 @@ def test_torchrun_starts_again_by_itself(launch: Start, rough, pictures: Path, t
     assert_same_end(run, rough)
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_where_two_stopped(launch: Start, two, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     launcher = launch(*command(2, pictures, run, *EXACT))
@@ -197,6 +200,7 @@ def test_processes_that_share_the_weights(launch: Start, pictures: Path, tmp_pat
     assert evaluate(run / "last.safetensors", pictures).miou == last["miou"]
 
 
+@pytest.mark.slow
 def test_to_share_the_weights_takes_several(launch: Start, pictures: Path, tmp_path: Path) -> None:
     process = launch(*command(1, pictures, tmp_path / "run", *EXACT, "train.sharded=true"))
     assert "train.sharded = true: needs several processes" in process.communicate()[1]
