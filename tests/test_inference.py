@@ -7,9 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from intarsia.errors import DataError, MachineError
-from intarsia.inference import Predictor, find_device, load
+from intarsia.data.read import read_image
+from intarsia.errors import DataError, MachineError, ModelFileError
+from intarsia.evaluation import evaluate
+from intarsia.inference import Predictor, find_device, load, runs_in
 from intarsia.labels import Labels
+from intarsia.modelfile import save_model
+from intarsia.prediction import predict
+from tests.conftest import touch, write_pair
 from tests.small import noise, saved_model, small_model
 
 SIZES = pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (17, 33), (100, 37)], ids=str)
@@ -98,3 +103,132 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
 def test_a_device_by_name_or_the_fastest() -> None:
     assert find_device("cpu") == torch.device("cpu")
     assert find_device() == find_device(find_device().type)
+
+
+def member(folder: Path, seed: int, labels: Labels | None = None, bands: int = 3) -> Path:
+    """A run whose head is turned by a seed: no two agree everywhere."""
+    segmenter, card = small_model(labels, bands)
+    head = segmenter.get_submodule("network.head")
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(seed)) * 2)
+    folder.mkdir(parents=True)
+    save_model(segmenter, card, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ensemble")
+    for number in (1, 2, 3):
+        member(folder / f"fold-{number}", number)
+    return folder
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=0))
+    return powers / powers.sum(axis=0)
+
+
+@SIZES
+def test_an_ensemble_gives_the_mean_of_the_probabilities(ensemble: Path, size: tuple[int, int]) -> None:
+    image = noise(*size, 3)
+    of_each = [softmax(load(ensemble / f"fold-{number}", "cpu").logits(image)) for number in (1, 2, 3)]
+    together = load(ensemble, "cpu")
+    logits = together.logits(image)
+    assert (logits.shape, logits.dtype) == ((3, *size), np.float32)
+    assert np.exp(logits) == pytest.approx(np.mean(of_each, axis=0), abs=1e-5)
+    assert np.array_equal(together.predict(image), logits.argmax(axis=0))
+
+
+def test_its_members_do_not_agree_everywhere(ensemble: Path) -> None:
+    """Nor is it one of them: else the test above would not say much."""
+    image = noise(64, 64, 3)
+    of_each = [load(ensemble / f"fold-{number}", "cpu").predict(image) for number in (1, 2, 3)]
+    together = load(ensemble, "cpu").predict(image)
+    assert all((one != together).any() for one in of_each)
+
+
+def test_an_ensemble_of_one_is_that_one_up_to_a_constant(tmp_path: Path) -> None:
+    run = member(tmp_path / "all" / "seed-4", 4)
+    image = noise(20, 30, 3)
+    difference = load(tmp_path / "all", "cpu").logits(image) - load(run, "cpu").logits(image)
+    assert np.ptp(difference, axis=0) == pytest.approx(np.zeros((20, 30)), abs=1e-4)
+    assert np.exp(load(tmp_path / "all", "cpu").logits(image)).sum(axis=0) == pytest.approx(
+        np.ones((20, 30)), abs=1e-5
+    )
+
+
+def test_a_class_that_no_member_believes_in_is_no_nan(tmp_path: Path) -> None:
+    """A probability that is 0 in float32 has the logarithm -inf; the classes are those of the others."""
+    segmenter, card = small_model()
+    with torch.no_grad():
+        segmenter.get_submodule("network.head").bias.copy_(torch.tensor([0.0, 5000.0, -5000.0]))
+    (tmp_path / "fold-1").mkdir()
+    save_model(segmenter, card, tmp_path / "fold-1" / "model.safetensors")
+    together = load(tmp_path, "cpu")
+    assert not np.isnan(together.logits(noise(9, 9, 3))).any()
+    assert together.predict(noise(9, 9, 3)).tolist() == [[1] * 9] * 9
+
+
+OTHERS = {
+    "more classes": {"labels": Labels.of_values([0, 1, 2, 3])},
+    "other classes": {"labels": Labels.of_values([0, 1, 5])},
+    "other bands": {"bands": 1},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_models_of_other_classes_or_bands_are_no_ensemble(name: str, tmp_path: Path) -> None:
+    member(tmp_path / "fold-1", 1)
+    member(tmp_path / "fold-2", 2, **OTHERS[name])
+    words = r"fold-2: has other classes or bands than .*fold-1: they are no ensemble"
+    with pytest.raises(ModelFileError, match=words):
+        load(tmp_path, "cpu")
+
+
+def test_runs_are_found_where_there_are_any(tmp_path: Path) -> None:
+    """Folders of folds and seeds with a model; not in a run, which may lie beside them, nor in a file."""
+    touch(
+        tmp_path,
+        *(f"{name}/model.safetensors" for name in ("seed-1", "fold-2", "fold-1", "other", "fold-1/fold-9")),
+        "fold-3/last.safetensors",
+    )
+    assert runs_in(tmp_path) == [tmp_path / name for name in ("fold-1", "fold-2", "seed-1")]
+    assert runs_in(tmp_path / "fold-1") == []
+    assert runs_in(tmp_path / "fold-1" / "model.safetensors") == []
+    assert runs_in(tmp_path / "gone") == []
+    touch(tmp_path, "model.safetensors")
+    assert runs_in(tmp_path) == []
+
+
+def test_a_folder_without_models_is_no_ensemble(tmp_path: Path) -> None:
+    touch(tmp_path, "fold-1/last.safetensors")
+    with pytest.raises(ModelFileError, match=str(tmp_path)):
+        load(tmp_path, "cpu")
+
+
+def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+    member(tmp_path / "fold-1", 1)
+    touch(tmp_path, "fold-2/model.safetensors")
+    with pytest.raises(ModelFileError, match=r"fold-2.model\.safetensors.* is empty"):
+        load(tmp_path, "cpu")
+
+
+def test_predict_and_evaluate_take_an_ensemble(ensemble: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for number in range(3):
+        write_pair(photos, f"{number}", noise(20, 33, 3, seed=number), noise(20, 33, seed=9 + number) % 3, "val")
+    write_pair(photos, "only", noise(8, 8, 3), noise(8, 8) % 3, "train")
+    predict(ensemble, photos / "images" / "val", tmp_path / "out", device="cpu")
+    members = [load(ensemble / f"fold-{number}", "cpu") for number in (1, 2, 3)]
+    confusion = np.zeros((3, 3), dtype=int)
+    for path in sorted((photos / "images" / "val").iterdir()):
+        image = read_image(path)
+        expected = np.mean([softmax(one.logits(image)) for one in members], axis=0).argmax(axis=0)
+        with Image.open(tmp_path / "out" / "masks" / path.name) as written:
+            assert (np.asarray(written) != expected).mean() < 0.002, "but for ties in the last bits"
+            got = np.asarray(written)
+        with Image.open(photos / "masks" / "val" / path.name) as truth:
+            np.add.at(confusion, (np.asarray(truth), got), 1)
+    scores = evaluate(ensemble, photos, device="cpu")
+    assert scores.confusion.tolist() == confusion.tolist()

@@ -121,7 +121,7 @@ def refuse_unfit(segmenter: Segmenter, card: ModelCard, settings: Settings) -> b
 
     Raises:
         SettingsError: BatchNorm is left with a single value; or a network of the user's own does not take the
-            images, or has another number of classes.
+            images, has another number of classes, or cannot learn.
     """
     train = settings.train
     assert train.size is not None
@@ -148,6 +148,11 @@ def refuse_unfit(segmenter: Segmenter, card: ModelCard, settings: Settings) -> b
         raise SettingsError(
             f"Your network gives {logits.shape[1]} logits for each pixel; the dataset has {len(card.labels)} "
             f"classes: {listing(card.labels.names)}."
+        )
+    if not any(logits.requires_grad for logits, _ in heads):
+        raise SettingsError(
+            "The network learns nothing: no parameter that learns has an influence on its logits. Let some have "
+            "requires_grad=True, and none be cut off by detach() or no_grad()."
         )
     return _leaves_some_idle(shapes, [logits for logits, _ in heads])
 

@@ -19,6 +19,7 @@ from intarsia.metrics import Scores
 _MOST_LEFT_OUT = 10  # steps
 _MOST_RETURNS = 3
 _ALL = 0.99  # share of the predicted pixels from which one class is everything
+_TOO_FEW = 0.25  # of the pixels that the other classes have in truth: they are rare, but found
 _MUCH_WAITING = 0.3  # share of the time
 _EARLY = 0.25  # share of the training in which one class for everything is nothing unusual
 _HALF = 0.5  # before that, a standstill says nothing
@@ -99,13 +100,13 @@ def after_validation(
 
 
 def of_collapse(scores: Scores) -> str | None:
-    """A warning where nearly every pixel is predicted as one class, though the truth has others."""
+    """A warning where nearly every pixel is predicted as one class, though the truth has far more of others."""
     predicted, truth = (scores.confusion.sum(axis=axis) for axis in (0, 1))
     if not predicted.sum() or np.count_nonzero(truth) < 2:
         return None
     most = int(predicted.argmax())
     share, true_share = predicted[most] / predicted.sum(), truth[most] / truth.sum()
-    if share < _ALL or true_share >= share:
+    if share < _ALL or 1 - share >= _TOO_FEW * (1 - true_share):
         return None
     return (
         f"warning: {share:.1%} of the pixels are predicted as {scores.names[most]!r}; in truth {true_share:.1%} "

@@ -7,6 +7,8 @@ from typing import Protocol
 from intarsia.draw import Picture
 from intarsia.extras import needed
 
+TENSORBOARD = "tensorboard"  # folder in a run folder
+
 
 class Logger(Protocol):
     """Anything with these three methods; give it to `train(..., loggers=[...])`.

@@ -114,7 +114,8 @@ def train_folds(
 
     def one(number: int) -> tuple[str, Dataset, Settings]:
         learned = tuple(pair for place, part in enumerate(parts) if place != number for pair in part)
-        return f"fold-{number + 1}", replace(dataset, splits={"train": learned, "val": parts[number]}), base
+        splits = {"train": learned, "val": parts[number]}
+        return f"fold-{number + 1}", replace(dataset, splits=splits, drawn=False), base
 
     done = _repeated(Path(out), folds, one, resume=resume, transform=transform)
     if len(done.trainings) < folds or not all(training.scores for training in done.trainings):

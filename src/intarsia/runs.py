@@ -9,6 +9,7 @@ validation.png      image, truth and prediction of a few validation pairs
 model.safetensors   the best model so far
 last.safetensors    the newest one
 checkpoints/        the training's state at its newest steps, for --resume; see `checkpoint`
+tensorboard/        event files, with train.tensorboard=true; see `loggers`
 """
 
 import json
@@ -31,11 +32,12 @@ from intarsia.draw import Picture, write_picture
 from intarsia.errors import SettingsError, listing
 from intarsia.files import make_folder, sweep, write_whole, writing
 from intarsia.locks import LOCK
-from intarsia.loggers import Logger
+from intarsia.loggers import TENSORBOARD, Logger
 from intarsia.modelfile import MODEL_FILE
 
 LAST_FILE = "last.safetensors"
-_BEGINNINGS = ("settings.toml", "log.txt", "metrics.jsonl", "augmented.png", CHECKPOINTS)  # before the first step
+_FILES = ("settings.toml", "log.txt", "metrics.jsonl", "augmented.png")  # that are there before the first step
+_BEGINNINGS = {*_FILES, CHECKPOINTS, TENSORBOARD}
 _PLAIN_EVERY = 15.0  # seconds between status lines where there is no terminal
 
 
@@ -157,7 +159,7 @@ def run_folder(out: Path | None, name: str, *, resume: bool = False) -> Path:
         return out
     elif out.is_dir() and any(out.iterdir()):
         names = {path.name for path in out.iterdir() if path.name != LOCK and not path.name.endswith(".tmp")}
-        if names and not {"log.txt", "metrics.jsonl"} <= names <= set(_BEGINNINGS):
+        if names and not {"log.txt", "metrics.jsonl"} <= names <= _BEGINNINGS:
             raise SettingsError(
                 f"{out}: is not empty, and no run: it holds {listing(sorted(names))}. Give another --out."
             )
@@ -170,10 +172,9 @@ def clear(folder: Path) -> None:
     if (folder / CHECKPOINTS).is_dir():
         sweep(folder / CHECKPOINTS)
     if not has_checkpoint(folder):
-        for name in _BEGINNINGS:
-            if name != CHECKPOINTS:
-                with writing(folder / name):
-                    (folder / name).unlink(missing_ok=True)
+        for name in _FILES:
+            with writing(folder / name):
+                (folder / name).unlink(missing_ok=True)
 
 
 def read_metrics(folder: Path, up_to_step: int | None = None) -> list[dict[str, Any]]:

@@ -171,8 +171,9 @@ def compile_network(setup: Setup, segmenter: Segmenter) -> None:
             heads = trial.heads(image, mask, coarse=setup.settings.loss.resolution == "network")
         torch.autograd.backward([logits.float().mean() for logits, _ in heads])
     except Exception as error:  # whatever the compiler or the network raises
-        reason = next((line for line in str(error).splitlines() if line.strip()), "")
-        setup.run.say(f"warning: train.compile: not compiled: {type(error).__name__}: {reason.strip()}")
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in lines if line and not line.endswith("raised:")), "")
+        setup.run.say(f"warning: train.compile: not compiled: {type(error).__name__}: {reason}")
     else:
         segmenter.network.compile()
         setup.run.say("compiled")

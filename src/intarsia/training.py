@@ -35,7 +35,7 @@ from intarsia.errors import listing
 from intarsia.evaluation import count
 from intarsia.inference import find_device, predict_classes
 from intarsia.locks import locked
-from intarsia.loggers import Logger, TensorBoard
+from intarsia.loggers import TENSORBOARD, Logger, TensorBoard
 from intarsia.losses import find_loss
 from intarsia.metrics import Scores, scores_of
 from intarsia.modelfile import MODEL_FILE, save_model
@@ -214,7 +214,7 @@ def _all_loggers(
 ) -> tuple[Logger, ...]:
     if not settings.train.tensorboard:
         return tuple(given)
-    return (*given, TensorBoard(folder / "tensorboard", found.content["step"] if found else 0))
+    return (*given, TensorBoard(folder / TENSORBOARD, found.content["step"] if found else 0))
 
 
 def _tell_beginning(setup: Setup, found: Checkpoint | None, resume: bool) -> None:

@@ -35,11 +35,17 @@ from intarsia.terminal import count_on_terminal
 
 _LOWEST, _HIGHEST = 1e-6, 1.0  # learning rates that are tried
 _STEPS = 100
+_SETTLED = 10  # steps until the smoothed loss is more than the luck of the first batches
 _SMOOTH = 0.9  # share of the past in the smoothed loss
 _BURST = 3.0  # times its range above the smallest: the test ends
 _FEWEST_STEPS = 300  # optimizer steps that a training should have in its time
 _MOST_MEMORY = 0.8  # share of what there is
 _TRIED = 3  # steps for each batch, of which the first warms up
+
+_FALLS_NOWHERE = (
+    "The loss falls at no learning rate between 1e-6 and 1: look whether the masks belong to the images "
+    "(intarsia check --report), or whether the network can learn at all."
+)
 
 Given = Settings | Mapping[str, Mapping[str, Any]] | None
 
@@ -125,7 +131,11 @@ def find_batch(
         trials: list[BatchTrial] = []
         batch = 1
         while batch <= max(len(setup.pairs.pairs), 1) and (not trials or trials[-1].fits):
-            trials.append(_tried(setup, state, batch, trials))
+            try:
+                trials.append(_tried(setup, state, batch, trials))
+            except ValueError as error:
+                if batch > 1 or "more than 1 value per channel" not in str(error):
+                    raise  # BatchNorm after a global pooling takes no single pair
             batch *= 2
     return tuple(trials)
 
@@ -159,23 +169,35 @@ def _range_test(setup: Setup, state: State) -> tuple[list[float], list[float]]:
     told = count_on_terminal("learning rate")
     rates = [_LOWEST * (_HIGHEST / _LOWEST) ** (step / (_STEPS - 1)) for step in range(_STEPS)]
     losses: list[float] = []
+    learned = False
     for step, rate in enumerate(rates):
         set_rate(state.optimizer, rate)
         set_training(state.segmenter, settings.optim, setup.encoder, step)
         portions = [next(stream) for _ in range(settings.optim.accumulate)]
         losses.append(float(gradient(setup, state, learner, portions)))
-        smoothed = _smoothed(losses)
-        low, first = min(smoothed), smoothed[0]
-        if not math.isfinite(losses[-1]) or smoothed[-1] > low + _BURST * max(first - low, 0.1 * abs(first)):
+        if _bursts(losses):
             break
         state.scaler.unscale_(state.optimizer)
-        clip_gradients(state.segmenter, settings.optim.clip)
+        learned = bool(clip_gradients(state.segmenter, settings.optim.clip)) or learned
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         told(step + 1, _STEPS)
     stream.close()
+    if not learned:
+        raise SettingsError(_FALLS_NOWHERE)
     return rates, losses
+
+
+def _bursts(losses: list[float]) -> bool:
+    """Whether the newest loss is no number, or the smoothed ones are far above where they were."""
+    if not math.isfinite(losses[-1]):
+        return True
+    smoothed = _smoothed(losses)[_SETTLED:]
+    if not smoothed:
+        return False
+    low, first = min(smoothed), smoothed[0]
+    return smoothed[-1] > low + _BURST * max(first - low, 0.1 * abs(first))
 
 
 def _smoothed(losses: list[float]) -> list[float]:
@@ -190,15 +212,17 @@ def _smoothed(losses: list[float]) -> list[float]:
 
 
 def _steepest(rates: list[float], losses: list[float]) -> float:
-    """The rate before the smallest loss at which the loss falls fastest, over the logarithm of the rate."""
-    end = losses.index(min(losses))
-    falls = [losses[place] - losses[place + 5] for place in range(end - 4)]
+    """The rate before the smallest loss at which the loss falls fastest, over the logarithm of the rate.
+
+    Raises:
+        SettingsError: it falls nowhere after the first steps.
+    """
+    settled = losses[_SETTLED:]
+    end = _SETTLED + settled.index(min(settled)) if settled else 0
+    falls = [losses[place] - losses[place + 5] for place in range(_SETTLED, end - 4)]
     if not falls or max(falls) <= 0:
-        raise SettingsError(
-            "The loss falls at no learning rate between 1e-6 and 1: look whether the masks belong to the images "
-            "(intarsia check --report), or whether the network can learn at all."
-        )
-    return rates[falls.index(max(falls)) + 2]
+        raise SettingsError(_FALLS_NOWHERE)
+    return rates[_SETTLED + falls.index(max(falls)) + 2]
 
 
 def _tried(setup: Setup, state: State, batch: int, before: list[BatchTrial]) -> BatchTrial:
