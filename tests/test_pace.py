@@ -100,11 +100,11 @@ def test_checkpoints_by_steps_begin_with_the_first() -> None:
 def test_checkpoints_by_minutes() -> None:
     """A step takes 7 seconds: 30 seconds are over at the fifth, and again five later."""
     setup = setup_of(pairs=1000, steps=17, validations=1, checkpoint_minutes=0.5)
-    assert walk(setup, state_of(), seconds_a_step=7)[1] == [5, 10, 15, 17]
+    assert walk(setup, state_of(), seconds_a_step=7)[1] == [0, 5, 10, 15, 17]
 
 
 @pytest.mark.parametrize(
-    ("seconds_a_step", "expected"), [(1.0, [10, 20, 22]), (2.0, [5, 10, 15, 20, 22]), (0.4, [22])]
+    ("seconds_a_step", "expected"), [(1.0, [0, 10, 20, 22]), (2.0, [0, 5, 10, 15, 20, 22]), (0.4, [0, 22])]
 )
 def test_at_the_end_of_an_epoch_only_after_ten_seconds(seconds_a_step: float, expected: list[int]) -> None:
     """An epoch is five steps."""
@@ -115,7 +115,7 @@ def test_at_the_end_of_an_epoch_only_after_ten_seconds(seconds_a_step: float, ex
 def test_an_epoch_ends_within_a_step_too() -> None:
     """Three pairs a step, of ten: epochs end in steps 4, 7 and 10."""
     setup = setup_of(pairs=10, batch=3, steps=11, validations=1)
-    assert walk(setup, state_of(), seconds_a_step=10)[1] == [4, 7, 10, 11]
+    assert walk(setup, state_of(), seconds_a_step=10)[1] == [0, 4, 7, 10, 11]
 
 
 def test_a_continued_training_has_nothing_due_twice() -> None:
