@@ -23,7 +23,7 @@ import torch
 from intarsia.checkpoint import contents, random_state, save_checkpoint
 from intarsia.settings import make_settings
 from intarsia.synthetic.scenes import write_scenes
-from intarsia.tuning import _ready
+from intarsia.tuning import ready
 
 SIZE, PASSES, STEPS = (352, 480), 5, 24
 BATCH = ["--batch", "4", "--size", "352,480", "--device", "cpu", "--steps", str(STEPS), "train.validations=1"]
@@ -48,7 +48,7 @@ def checkpoint_cost(photos: Path, folder: Path) -> None:
     """Seconds of a checkpoint, of its parts in memory and on disk."""
     for name in ("compact", "unet"):
         given = {"model": {"name": name}, "train": {"size": SIZE, "batch": 4, "device": "cpu", "steps": 2}}
-        with _ready(photos, make_settings(given), None, None) as (setup, state, _):
+        with ready(photos, make_settings(given), None, None) as (setup, state, _):
             for parameter in state.segmenter.parameters():
                 parameter.grad = torch.zeros_like(parameter)
             state.optimizer.step()  # its moments exist from the first step on

@@ -127,6 +127,7 @@ FLOORS = {
     "report": 6,
     "checking": 7,
     "overview": 7,
+    "feed": 7,
     "pace": 7,
     "steps": 7,
     "tuning": 8,

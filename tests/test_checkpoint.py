@@ -201,7 +201,7 @@ def test_a_step_can_be_saved_again(tmp_path: Path) -> None:
     save(tmp_path, state)
     state.elapsed = 99.0
     path = save(tmp_path, state)
-    assert newest_checkpoint(tmp_path).content["elapsed"] == 99.0
+    assert newest_checkpoint(tmp_path).position.elapsed == 99.0
     assert list(path.parent.iterdir()) == [path]
 
 

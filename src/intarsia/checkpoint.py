@@ -12,7 +12,7 @@ import json
 import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from intarsia._version import __version__
-from intarsia.errors import ModelFileError, SettingsError
+from intarsia.errors import MachineError, ModelFileError, SettingsError
 from intarsia.files import beside, settle, write_parts, write_whole, writing
 from intarsia.metrics import Scores
 from intarsia.networks.segmenter import Segmenter
@@ -32,41 +32,51 @@ from intarsia.sharding import load_whole_model, load_whole_optimizer, whole_mode
 CHECKPOINTS = "checkpoints"
 _STATE, _MANIFEST = "state.pt", "manifest.json"
 _FORMAT = 1
-_PLAIN = ("data", "step", "elapsed", "validating", "validated", "val_scores", "portions", "slowed", "mishaps")
+_REPLACED = "replaced-"  # how the name begins of a checkpoint that gives way to a newer one of the same step
 
 # What may differ when a run is continued, since the result does not depend on it.
 _FREE_TO_CHANGE = (
     "data.workers",
     "data.cache",
     "data.timeout",
+    "data.bad_share",
     "train.checkpoint_every",
+    "train.checkpoint_minutes",
     "train.keep",
     "train.tensorboard",
 )
 
 
-@dataclass
-class State:
-    """What changes while training; saved in a checkpoint but where it says otherwise."""
+@dataclass(kw_only=True)
+class Position:
+    """Where a training stands, in plain numbers; all of it is saved in a checkpoint."""
+
+    data: str = ""  # fingerprint of the classes and pairs
+    step: int = 0
+    elapsed: float = 0.0  # seconds of training in all
+    validating: float = 0.0  # seconds of it spent on validating
+    validated: int = 0  # step of the last validation
+    val_scores: list[float] = field(default_factory=list)  # mIoU of each validation
+    portions: int = 1  # that a batch is cut into, since it did not fit into the memory as one
+    slowed: float = 1.0  # of the learning rate, after a return to a checkpoint
+    mishaps: int = 0  # steps left out, or returns to a checkpoint, since a number was none
+
+
+@dataclass(kw_only=True)
+class State(Position):
+    """What changes while training: the position, and what it is the position of."""
 
     segmenter: Segmenter
     average: Segmenter
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     network: dict[str, Any] = field(default_factory=dict)  # {"config", "weights"} of the model card
-    data: str = ""  # fingerprint of the classes and pairs
-    step: int = 0
-    elapsed: float = 0.0  # seconds of training in all
-    validating: float = 0.0  # seconds of it spent on validating and saving
-    whole: Segmenter | None = None  # where weights are shared among processes: a copy to gather them in; not saved
-    one_validation: float = 0.0  # seconds that one is expected to take; not saved, but measured at each start
-    validated: int = 0  # step of the last validation
-    val_scores: list[float] = field(default_factory=list)  # mIoU of each validation
     best: Scores | None = None
-    portions: int = 1  # that a batch is cut into, since it did not fit into the memory as one
-    slowed: float = 1.0  # of the learning rate, after a return to a checkpoint
-    mishaps: int = 0  # steps left out, or returns to a checkpoint, since a number was none
-    saved: int = -1  # step of the last checkpoint; this and the next are not saved
+
+    # Not saved:
+    whole: Segmenter | None = None  # where weights are shared among processes: a copy to gather them in
+    one_validation: float = 0.0  # seconds that one is expected to take; measured at each start
+    saved: int = -1  # step of the last checkpoint
     saved_at: float = 0.0  # elapsed seconds at it
 
 
@@ -78,6 +88,7 @@ class Checkpoint:
         path: its folder.
         settings: those it was trained with.
         network: {"config", "weights"} of the model card: how to build the network.
+        position: where the training stood.
         content: the rest, for `restore`.
         passed_over: what is wrong with the newer ones.
     """
@@ -85,6 +96,7 @@ class Checkpoint:
     path: Path
     settings: Settings
     network: dict[str, Any]
+    position: Position
     content: dict[str, Any]
     passed_over: tuple[str, ...] = ()
 
@@ -103,17 +115,17 @@ def save_checkpoint(run: Path, content: Mapping[str, Any], keep: int) -> None:
     folder = run / CHECKPOINTS
     with writing(folder):  # and not the run folder: where that is gone, something is wrong
         folder.mkdir(exist_ok=True)
-    path = folder / f"step-{content['step']:08d}"
+    path = folder / f"step-{content['position']['step']:08d}"
     buffer = BytesIO()
     torch.save(content, buffer)
     packed = buffer.getbuffer()
     described = {
         "format": _FORMAT,
-        "step": content["step"],
+        "step": content["position"]["step"],
         "versions": {"intarsia": __version__, "torch": torch.__version__},
         "files": {_STATE: {"bytes": len(packed), "sha256": sha256(packed).hexdigest()}},
     }
-    unfinished, replaced = beside(path), beside(path.with_name(f"{path.name}-replaced"))
+    unfinished, replaced = beside(path), path.with_name(f"{_REPLACED}{path.name}")
     try:
         with writing(unfinished, len(packed)):
             unfinished.mkdir()
@@ -137,6 +149,17 @@ def has_checkpoint(run: Path) -> bool:
     return bool(_newest_first(run))
 
 
+def settle_replaced(run: Path) -> None:
+    """After a crash: a checkpoint that had to give way comes back where no newer one came into its place."""
+    for replaced in (run / CHECKPOINTS).glob(f"{_REPLACED}*"):
+        place = replaced.with_name(replaced.name.removeprefix(_REPLACED))
+        with writing(place):
+            if place.exists():
+                shutil.rmtree(replaced)
+            else:
+                replaced.rename(place)
+
+
 def newest_checkpoint(run: Path) -> Checkpoint:
     """The newest checkpoint that is whole.
 
@@ -150,7 +173,8 @@ def newest_checkpoint(run: Path) -> Checkpoint:
         except ModelFileError as error:
             wrong.append(str(error))
             continue
-        return Checkpoint(path, saved.pop("settings"), saved.pop("network"), saved, tuple(wrong))
+        position = Position(**saved["position"])
+        return Checkpoint(path, saved.pop("settings"), saved.pop("network"), position, saved, tuple(wrong))
     raise ModelFileError(f"{run}: has no whole checkpoint to continue from:\n" + "\n".join(wrong))
 
 
@@ -175,6 +199,8 @@ def refuse_other_settings(found: Checkpoint, settings: Settings, *, processes_as
     """
     free = (*_FREE_TO_CHANGE, "train.processes") if processes_asked else _FREE_TO_CHANGE
     changed = {name: values for name, values in differences(found.settings, settings).items() if name not in free}
+    if "train.device" in changed and len({str(name).partition(":")[0] for name in changed["train.device"]}) == 1:
+        del changed["train.device"]  # another GPU of the same machine
     if changed:
         lines = "\n".join(f"  {name}: {old} -> {new}" for name, (old, new) in changed.items())
         mend = "Give the same ones."
@@ -194,7 +220,7 @@ def restore(state: State, found: Checkpoint, rank: int = 0) -> None:
         ModelFileError: the checkpoint is of another network.
         SettingsError: the data differ from those of the training so far.
     """
-    if found.content.get("data") != state.data:
+    if found.position.data != state.data:
         raise SettingsError(
             f"{found.path.parent.parent}: was trained on other data: the classes or the files differ. "
             "Restore them, or start a new run."
@@ -249,7 +275,7 @@ def contents(settings: Settings, state: State, random_states: Sequence[dict[str,
         "random": list(random_states),
         "network": json.dumps(state.network),
         "best": best,
-        **{name: getattr(state, name) for name in _PLAIN},
+        "position": {one.name: getattr(state, one.name) for one in fields(Position)},
     }
 
 
@@ -258,8 +284,8 @@ def _restore(state: State, saved: dict[str, Any], rank: int) -> None:
     load_whole_model(state.average, saved["average"])
     load_whole_optimizer(state.segmenter, state.optimizer, saved["optimizer"])
     state.scaler.load_state_dict(saved["scaler"])
-    for name in _PLAIN:
-        setattr(state, name, saved[name])
+    for name, value in vars(Position(**saved["position"])).items():
+        setattr(state, name, value)
     if best := saved["best"]:
         state.best = Scores(tuple(best["names"]), best["confusion"].numpy(), best["images"], best["ignored_pixels"])
     else:
@@ -273,8 +299,10 @@ def _read(path: Path) -> dict[str, Any]:
     """Everything in a checkpoint, checked against its manifest."""
     try:
         sealed, content = (path / _MANIFEST).read_bytes(), (path / _STATE).read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{error.filename}: cannot be read: {error.strerror}.") from None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelFileError(f"{error.filename}: is missing.") from None
+    except OSError as error:  # it may be whole: nothing to be passed over
+        raise MachineError(f"{error.filename}: cannot be read: {error.strerror}.") from None
     try:
         described = json.loads(sealed)["manifest"]
         whole, of_ours = _sealed(described) == sealed, described["format"] == _FORMAT
@@ -297,6 +325,8 @@ def _unpacked(content: bytes, path: Path) -> dict[str, Any]:
         saved: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         saved["settings"] = Settings.model_validate_json(saved["settings"])
         saved["network"] = json.loads(saved["network"])
+    except MemoryError:
+        raise
     except Exception as error:  # whatever unpickling raises
         raise ModelFileError(f"{path / _STATE}: cannot be read: {type(error).__name__}.") from None
     return saved

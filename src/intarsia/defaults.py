@@ -12,10 +12,11 @@ import torch
 
 from intarsia.data.check.inspection import Inspection
 from intarsia.data.dataset import memory_bytes
+from intarsia.distributed import World
 from intarsia.errors import SettingsError
 from intarsia.finetuning import shape_in
 from intarsia.networks import CUSTOM, find_network, make_blueprint
-from intarsia.settings import LENGTHS, ModelSettings, Precision, Settings, TrainSettings
+from intarsia.settings import LENGTHS, ModelSettings, Precision, Section, Settings, TrainSettings
 
 _SIZE_STEP = 32
 _LARGEST_SIZE = {"cpu": 512, "accelerator": 768}
@@ -37,7 +38,7 @@ _DEFAULT_BUDGET = 600.0  # seconds
 
 
 def resolve(
-    settings: Settings, seen: Inspection, device: torch.device, *, own: bool = False, processes: int = 1
+    settings: Settings, seen: Inspection, device: torch.device, *, own: bool = False, world: World | None = None
 ) -> Settings:
     """Fills every setting that is None.
 
@@ -46,34 +47,35 @@ def resolve(
         seen: what the files hold.
         device: where to train.
         own: whether the network is a module of the user's own.
-        processes: how many train together.
+        world: the processes that train together; None for one.
 
     Raises:
         SettingsError: there is no such network, or a setting that a module of the user's own does not have.
         ModelFileError: the run to begin with is damaged.
         MachineError: what is published for the network cannot be asked for.
     """
+    world = world or World()
     on_cpu = device.type == "cpu"
     size = settings.train.size or _training_size(seen.size, _LARGEST_SIZE["cpu" if on_cpu else "accelerator"])
     model = _of_own_module(settings.model) if own else _model(settings, seen, on_cpu)
     train = {
-        "batch": _BATCH * processes,
+        "batch": _BATCH * world.size,
         "precision": best_precision(device),
         **_given(settings.train),
         "size": size,
         "device": str(device),
-        "processes": processes,
+        "processes": world.size,
     }
     if not _length(settings.train):
         train["budget"] = _DEFAULT_BUDGET
     workers = settings.data.workers
     if workers is None:
         forks = multiprocessing.get_start_method() == "fork"  # elsewhere workers cannot take every transform along
-        cores = (os.cpu_count() or 1) // processes
+        cores = (os.cpu_count() or 1) // world.local_size
         workers = 0 if on_cpu or not forks else max(min(_MOST_WORKERS, cores), 1)
     data = {
         "workers": workers,
-        "cache": seen.decoded_bytes * max(workers, 1) * processes < memory_bytes() / 8,  # each keeps its own
+        "cache": seen.decoded_bytes * max(workers, 1) * world.local_size < memory_bytes() / 8,  # each keeps its own
         **_given(settings.data),
     }
     loss = {"resolution": "network" if on_cpu else "image", **_given(settings.loss)}
@@ -83,7 +85,7 @@ def resolve(
 
 
 def continued(settings: Settings, begun: Settings, device: torch.device, *, processes: int = 1) -> Settings:
-    """Fills every setting that is None with that of the run which is continued.
+    """The settings of the run which is continued, and what is given now.
 
     Args:
         settings: as given.
@@ -92,7 +94,8 @@ def continued(settings: Settings, begun: Settings, device: torch.device, *, proc
         processes: how many train together.
     """
     filled = {
-        name: {**vars(getattr(begun, name)), **_given(getattr(settings, name))} for name in Settings.model_fields
+        name: {**vars(getattr(begun, name)), **_given(getattr(settings, name), explicitly=True)}
+        for name in Settings.model_fields
     }
     if length := _length(settings.train):
         filled["train"] |= dict.fromkeys(LENGTHS) | length
@@ -181,6 +184,7 @@ def _small_stem(median: tuple[int, int]) -> int:
     return next((stem for stem in (4, 2) if min(median) / stem >= _SMALLEST_WORKING_SIDE), 1)
 
 
-def _given(section: object) -> dict[str, Any]:
-    """The settings of a section that are not None."""
-    return {name: value for name, value in vars(section).items() if value is not None}
+def _given(section: Section, *, explicitly: bool = False) -> dict[str, Any]:
+    """The settings of a section that are not None; or only those that somebody gave."""
+    names = section.model_fields_set if explicitly else set(vars(section))
+    return {name: value for name, value in vars(section).items() if name in names and value is not None}

@@ -19,6 +19,13 @@ from intarsia.errors import IntarsiaError, MachineError, SettingsError
 
 _PATIENCE = timedelta(minutes=30)  # of one process for another: the first may read a large dataset meanwhile
 _BACKENDS = "cpu:gloo,cuda:nccl"
+_LOST = (
+    "gloo/transport",
+    "Connection closed by peer",
+    "Connection reset",
+    "communicator was aborted",
+    "ncclRemoteError",
+)
 
 T = TypeVar("T")
 
@@ -31,11 +38,13 @@ class World:
         rank: number of this process, from 0.
         size: number of processes.
         local_rank: number of this process on its machine.
+        local_size: number of processes on this machine.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
 
     @property
     def first(self) -> bool:
@@ -43,9 +52,19 @@ class World:
         return self.rank == 0
 
     def own_device(self, device: torch.device) -> torch.device:
-        """The GPU of this process where the device is "cuda" without a number; else the device."""
-        if device.type == "cuda" and device.index is None and self.size > 1:
-            device = torch.device("cuda", self.local_rank)
+        """The device as this process has it: of several, each has the GPU of its own number.
+
+        Raises:
+            SettingsError: several processes cannot train on it.
+        """
+        if self.size > 1:
+            if device.index is not None or device.type not in ("cpu", "cuda"):
+                raise SettingsError(
+                    f"train.device = {device}: {self.size} processes train on cpu or cuda. Leave it out."
+                )
+            if device.type == "cuda":
+                device = torch.device("cuda", self.local_rank)
+        if device.type == "cuda" and device.index is not None:
             torch.cuda.set_device(device)
         return device
 
@@ -78,21 +97,32 @@ class World:
             IntarsiaError: whatever `make` raises, in the first process.
             SystemExit: the same exit code, in the others.
         """
-        if self.size == 1:
-            return make()
-        answer: list[Any] = [None, None]
-        failure = None
+        answer: list[Any] = [self.alone(make)]
+        if self.size > 1:
+            dist.broadcast_object_list(answer, src=0)
+        made: T = answer[0]
+        return made
+
+    def alone(self, make: Callable[[], T]) -> T | None:
+        """What `make` returns in the first process, and nothing in the others; they end with it where it fails.
+
+        Raises:
+            IntarsiaError: whatever `make` raises, in the first process.
+            SystemExit: the same exit code, in the others.
+        """
+        made, failure = None, None
         if self.first:
             try:
-                answer[0] = make()
+                made = make()
             except IntarsiaError as error:
-                failure, answer[1] = error, error.exit_code
-        dist.broadcast_object_list(answer, src=0)
+                failure = error
+        codes = [failure.exit_code if failure else None]
+        if self.size > 1:
+            dist.broadcast_object_list(codes, src=0)
         if failure:
             raise failure
-        if answer[1] is not None:
-            raise SystemExit(answer[1])
-        made: T = answer[0]
+        if codes[0] is not None:
+            raise SystemExit(codes[0])
         return made
 
     def equal(self, tensors: Iterable[Tensor]) -> None:
@@ -124,11 +154,19 @@ def joined(expected: int | None = None) -> Iterator[World]:
         return
     own = not dist.is_initialized()
     try:
+        local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")))
+        if own and torch.cuda.is_available():
+            if local_rank >= torch.cuda.device_count():
+                raise SettingsError(
+                    f"There are {torch.cuda.device_count()} GPUs here for {local_rank + 1} processes and more. "
+                    "Give torchrun a smaller --nproc-per-node."
+                )
+            torch.cuda.set_device(local_rank)
         if own:
             dist.init_process_group(_BACKENDS if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
-        yield World(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", dist.get_rank())))
-    except (dist.DistError, RuntimeError) as error:
-        if not (isinstance(error, dist.DistError) or _tells_of_a_lost_process(str(error))):
+        yield World(dist.get_rank(), size, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+    except RuntimeError as error:  # what torch raises is one, whatever its class
+        if not any(words in str(error) for words in _LOST):
             raise
         reason = str(error).splitlines()[0].rstrip(".")
         raise MachineError(
@@ -138,7 +176,3 @@ def joined(expected: int | None = None) -> Iterator[World]:
     finally:
         if own and dist.is_initialized():
             dist.destroy_process_group()
-
-
-def _tells_of_a_lost_process(text: str) -> bool:
-    return any(word in text for word in ("gloo/transport", "Connection closed by peer", "Connection reset", "NCCL"))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from intarsia.data.index import open_dataset
 from intarsia.data.pairs import Dataset, Pair, read_pair
-from intarsia.errors import DataError, listing
+from intarsia.errors import DataError, SettingsError, listing
 from intarsia.inference import Ensemble, Predictor, load, predict_classes
 from intarsia.labels import Labels
 from intarsia.metrics import Scores, confusion_matrix, scores_of
@@ -39,10 +39,16 @@ def evaluate(
 
     Raises:
         DataError: no such split, undecodable files, sizes that differ, values without a meaning, other classes.
+        SettingsError: an ensemble of folds, and a split that its members were trained on.
         ModelFileError: no model of ours.
     """
     predictor = model if isinstance(model, Predictor) else load(model, device)
     card = predictor.card
+    if isinstance(predictor.segmenter, Ensemble) and predictor.segmenter.folds and split != "test":
+        raise SettingsError(
+            f"--split {split}: the ensemble of all folds was trained on these pictures. The honest score over them "
+            "is the one that --folds printed; give --split test, or one of the folds."
+        )
     if not isinstance(data, Dataset):
         data = open_dataset(data, val_share=card.data.val_share, scene_separator=card.data.scene_separator)
     labels = _common_labels(card, data)

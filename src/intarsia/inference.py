@@ -3,6 +3,8 @@
 Training's validation, evaluate and predict all pass through here, so that a score belongs to what predict writes.
 """
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ from torch import Tensor, nn
 from intarsia.data.dataset import to_tensor
 from intarsia.errors import DataError, MachineError, ModelFileError
 from intarsia.labels import Labels
-from intarsia.modelfile import MODEL_FILE, ModelCard, load_model
+from intarsia.modelfile import ModelCard, load_model
 from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter
+
+ENSEMBLE_FILE = "ensemble.json"  # in a folder of runs: which belong together
 
 
 @torch.no_grad()  # not inference_mode: some networks keep tensors (BEiT), and may be trained on with them
@@ -34,7 +38,14 @@ def predict_logits(segmenter: "Segmenter | Ensemble", image: NDArray[Any]) -> Te
     """
     device = segmenter.mean.device
     image = np.require(image, requirements=("C", "W"))  # torch takes neither flipped nor read-only arrays
-    logits: Tensor = segmenter(to_tensor(image[None]).to(device))
+    try:
+        logits: Tensor = segmenter(to_tensor(image[None]).to(device))
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        height, width = image.shape[:2]
+        raise MachineError(
+            f"A picture of {height}x{width} pixels does not fit into the memory of {device} in one piece: "
+            f"{(str(error).splitlines() or [''])[0]} Say --device cpu, or take smaller pictures."
+        ) from None
     return logits[0]
 
 
@@ -92,11 +103,13 @@ class Ensemble(nn.Module):
 
     Args:
         members: of the same classes and bands.
+        folds: whether each pair of their train and val was learned by some of them, and held out by others.
     """
 
-    def __init__(self, members: Sequence[Segmenter]) -> None:
+    def __init__(self, members: Sequence[Segmenter], *, folds: bool = False) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.folds = folds
 
     @property
     def mean(self) -> Tensor:
@@ -116,10 +129,10 @@ class Ensemble(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, bands, H, W] raw values -> [B, C, H, W] float32; see `Segmenter.forward`."""
-        total: Tensor | float = 0.0
-        for member in self.members:
-            total = total + F.softmax(member(image).float(), dim=1)
-        return torch.log(torch.as_tensor(total) / len(self.members))
+        total = F.log_softmax(self._first(image).float(), dim=1)
+        for member in self.members[1:]:
+            total = torch.logaddexp(total, F.log_softmax(member(image).float(), dim=1))
+        return total - math.log(len(self.members))
 
 
 def load(path: str | Path, device: str | None = None, *, network: nn.Module | None = None) -> Predictor:
@@ -135,7 +148,7 @@ def load(path: str | Path, device: str | None = None, *, network: nn.Module | No
         ModelFileError: no model of ours there, or of another network.
         MachineError: no such device, or the library of its network is not installed.
     """
-    runs = runs_in(Path(path))
+    runs, folds = runs_in(Path(path))
     if not runs:
         segmenter, card = _one_of_ours(path, network)
         return Predictor(_placed(segmenter, device), card)
@@ -144,15 +157,23 @@ def load(path: str | Path, device: str | None = None, *, network: nn.Module | No
     for run, (_, other) in zip(runs, loaded, strict=True):
         if (other.labels, other.bands) != (card.labels, card.bands):
             raise ModelFileError(f"{run}: has other classes or bands than {runs[0]}: they are no ensemble.")
-    return Predictor(_placed(Ensemble([segmenter for segmenter, _ in loaded]), device), card)
+    return Predictor(_placed(Ensemble([segmenter for segmenter, _ in loaded], folds=folds), device), card)
 
 
-def runs_in(folder: Path) -> list[Path]:
-    """The runs of an ensemble: sub-folders fold-* or seed-* with a model, where the folder is no run itself."""
-    if not folder.is_dir() or (folder / MODEL_FILE).exists():
-        return []
-    found = [path.parent for kind in ("fold-*", "seed-*") for path in folder.glob(f"{kind}/{MODEL_FILE}")]
-    return sorted(found)
+def runs_in(folder: Path) -> tuple[list[Path], bool]:
+    """The runs of an ensemble, as `train_seeds` and `train_folds` list them when all are done, and whether folds.
+
+    Raises:
+        ModelFileError: the list is damaged.
+    """
+    file = folder / ENSEMBLE_FILE
+    if not file.is_file():
+        return [], False
+    try:
+        told = json.loads(file.read_bytes())
+        return [folder / str(name) for name in told["runs"]], bool(told["folds"])
+    except (ValueError, KeyError, TypeError):
+        raise ModelFileError(f"{file}: is damaged. The same command with --resume writes it anew.") from None
 
 
 def _one_of_ours(path: str | Path, network: nn.Module | None) -> tuple[Segmenter, ModelCard]:

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
+import random
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +35,9 @@ from intarsia.runs import Run
 from intarsia.settings import Settings, make_settings, write_toml
 from intarsia.sharding import shard, whole_model
 from intarsia.weights import class_weights, rare_classes
+
+Given = Settings | Mapping[str, Mapping[str, Any]] | None
+"""Settings as the public functions take them."""
 
 _SEEDS_APART = 1_000_003  # of the processes
 
@@ -91,9 +96,7 @@ class Setup:
         return state.whole
 
 
-def as_settings(
-    given: Settings | Mapping[str, Mapping[str, Any]] | None, model: str | nn.Module | None
-) -> Settings:
+def as_settings(given: Given, model: str | nn.Module | None) -> Settings:
     """The settings as given, with the name of the network where that is given apart.
 
     Raises:
@@ -185,7 +188,7 @@ def begin(
         MachineError: they cannot be got.
     """
     settings = setup.settings
-    torch.manual_seed(settings.train.seed)
+    _seed(settings.train.seed)
     segmenter = build_segmenter(setup.card, seen.mean, seen.std, module)
     card, told = (setup.card, ()) if resume else begin_with(segmenter, setup.card)
     idle = refuse_unfit(segmenter, card, settings)
@@ -216,8 +219,15 @@ def begin(
         network={"config": dict(card.config), "weights": dict(card.weights)},
     )
     if setup.world.rank:  # all began with the same weights; from here on each has random numbers of its own
-        torch.manual_seed(settings.train.seed + _SEEDS_APART * setup.world.rank)
+        _seed(settings.train.seed + _SEEDS_APART * setup.world.rank)
     return setup, state, told
+
+
+def _seed(seed: int) -> None:
+    """All random numbers that a network or a transform may draw."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the generator that other people's modules draw from
 
 
 def _with_synchronised_norm(setup: Setup, segmenter: Segmenter) -> Segmenter:
@@ -231,8 +241,10 @@ def _with_synchronised_norm(setup: Setup, segmenter: Segmenter) -> Segmenter:
             f"train.sync_norm = true: torch has it for GPUs only, this is {setup.device}. Leave it out; "
             "model.norm=group needs no statistics at all."
         )
+    if setup.world.size == 1:
+        return segmenter
     converted: Segmenter = nn.SyncBatchNorm.convert_sync_batchnorm(segmenter)  # type: ignore[no-untyped-call]
-    return converted if setup.world.size > 1 else segmenter
+    return converted
 
 
 def _refuse_to_shard(setup: Setup) -> None:
@@ -243,10 +255,12 @@ def _refuse_to_shard(setup: Setup) -> None:
     """
     if setup.world.size == 1:
         raise SettingsError("train.sharded = true: needs several processes, which torchrun starts. Leave it out.")
-    if setup.settings.optim.freeze:
-        raise SettingsError(
-            "train.sharded and optim.freeze cannot be used together. Give optim.encoder_rate, or leave one out."
-        )
+    for name, value in (
+        ("optim.freeze", setup.settings.optim.freeze),
+        ("train.compile", setup.settings.train.compile),
+    ):
+        if value:
+            raise SettingsError(f"train.sharded and {name} cannot be used together. Leave one of them out.")
 
 
 def _fingerprint(setup: Setup) -> str:
@@ -259,8 +273,6 @@ def _fingerprint(setup: Setup) -> str:
 def introduce(setup: Setup, state: State, dataset: Dataset, seen: Inspection, weights: tuple[str, ...]) -> None:
     """Says what is trained on what, writes the settings and the contact sheet."""
     run, settings = setup.run, setup.settings
-    if not run.writes:
-        return
     write_toml(settings, run.folder / "settings.toml")
     samples = [setup.pairs[number] for number in range(16)]
     run.picture("augmented", state.step, draw.contact_sheet(samples, setup.card.labels))

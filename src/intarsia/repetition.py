@@ -1,21 +1,23 @@
 """The same training several times: with other seeds, or with other parts of the data held out."""
 
 import hashlib
+import json
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
-from typing import Any
 
 from intarsia.data.augment import Transform
 from intarsia.data.index import scene_of
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.distributed import joined
 from intarsia.errors import DataError, SettingsError
+from intarsia.files import write_whole
+from intarsia.inference import ENSEMBLE_FILE
 from intarsia.metrics import Scores
-from intarsia.preparation import as_settings, open_for_training
+from intarsia.preparation import Given, as_settings, open_for_training
 from intarsia.settings import Settings
 from intarsia.training import Training, train
 
@@ -53,9 +55,6 @@ class Repetition:
     def stopped_by(self) -> Signals | None:
         """The signal that ended it early."""
         return self.trainings[-1].stopped_by if self.trainings else None
-
-
-Given = Settings | Mapping[str, Mapping[str, Any]] | None
 
 
 def train_seeds(
@@ -157,7 +156,9 @@ def _repeated(
             name, data, settings = one(number)
             trainings.append(train(data, out / name, settings, resume=resume, transform=transform))
             if trainings[-1].stopped_by:
-                break
+                return Repetition(out, tuple(trainings))
+    names = [training.folder.name for training in trainings]
+    write_whole(out / ENSEMBLE_FILE, json.dumps({"runs": names, "folds": names[0].startswith("fold")}).encode())
     return Repetition(out, tuple(trainings))
 
 

@@ -27,7 +27,7 @@ from rich.live import Live
 from rich.text import Text
 from torch import Tensor
 
-from intarsia.checkpoint import CHECKPOINTS, has_checkpoint
+from intarsia.checkpoint import CHECKPOINTS, has_checkpoint, settle_replaced
 from intarsia.draw import Picture, write_picture
 from intarsia.errors import SettingsError, listing
 from intarsia.files import make_folder, sweep, write_whole, writing
@@ -170,6 +170,7 @@ def clear(folder: Path) -> None:
     """Removes what a training that was killed left unfinished, and what it wrote before it saved anything."""
     sweep(folder)
     if (folder / CHECKPOINTS).is_dir():
+        settle_replaced(folder)
         sweep(folder / CHECKPOINTS)
     if not has_checkpoint(folder):
         for name in _FILES:
@@ -211,6 +212,13 @@ class Meter:
         started = time.monotonic()
         yield
         self._waited += time.monotonic() - started
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The time within does not count: something else than training is done."""
+        started = time.monotonic()
+        yield
+        self._started += time.monotonic() - started
 
     def add(self, loss: Tensor, images: int) -> None:
         """Counts a batch."""

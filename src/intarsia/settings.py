@@ -49,7 +49,8 @@ class DataSettings(Section):
         description="seconds (or 5m) to wait for a worker before the files that it is at are named as hanging",
     )
     on_bad_sample: Literal["error", "skip"] = Field(
-        "error", description="a picture that became unreadable: stop, or take the next pair instead, and say so"
+        "error",
+        description="a training picture that became unreadable: stop, or take the next pair instead, and say so",
     )
     bad_share: Share = Field(0.01, description="largest share of the pairs that may be skipped; one always may")
 
@@ -196,7 +197,9 @@ class TrainSettings(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="of weights, order and augmentation")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps (None: the fastest there is)")
     precision: Precision | None = Field(
-        None, description="of the training arithmetic (None: bf16 where the hardware has it, else fp32)"
+        None,
+        description="of the training arithmetic (None: bf16 where the hardware has it, else fp16 on CUDA, "
+        "else fp32)",
     )
     ema: bool = Field(True, description="average the weights over the last part of the training")
     validations: Annotated[int, Field(ge=1)] = Field(10, description="how often to validate, evenly spread")
@@ -228,7 +231,9 @@ class TrainSettings(Section):
         "another number than before",
     )
     sharded: bool = Field(
-        False, description="processes share weights and optimizer state (FSDP2), for networks too large for one GPU"
+        False,
+        description="processes share weights, gradients and optimizer state (FSDP2), where these do not fit "
+        "into one GPU together",
     )
     sync_norm: bool = Field(
         False, description="statistics of BatchNorm over all processes instead of each alone; on GPUs only"

@@ -28,7 +28,7 @@ def shard(model: nn.Module, *forwards: str) -> None:
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     model.to(memory_format=torch.contiguous_format)  # FSDP2 takes no other
-    for block in _blocks(model):
+    for block in reversed(list(_blocks(model))):  # what lies within others comes first
         fully_shard(block)
     fully_shard(model)
     for forward in forwards:
@@ -57,8 +57,10 @@ def clip_gradients(model: nn.Module, largest: float) -> Tensor:
 def added_up(model: nn.Module) -> Iterator[None]:
     """Within, gradients are added up in each process instead of exchanged."""
     model.set_requires_gradient_sync(False)  # type: ignore[operator]
-    yield
-    model.set_requires_gradient_sync(True)  # type: ignore[operator]
+    try:
+        yield
+    finally:
+        model.set_requires_gradient_sync(True)  # type: ignore[operator]
 
 
 def whole_model(model: nn.Module, *, everywhere: bool = True) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from intarsia.networks.segmenter import Segmenter
 from intarsia.preparation import Setup
 from intarsia.sharding import added_up, is_sharded, own_part
 
+_ADVICE = "Start a run with a lower train.batch or train.size, or with a smaller network."
 _DTYPE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 Heads = list[tuple[Tensor, Tensor]]
@@ -78,7 +79,9 @@ def gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Bat
     while True:
         try:
             return _gradient(setup, state, learner, batches)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError, ValueError) as error:
+            if state.portions > 1 and "more than 1 value per channel" in str(error):
+                raise MachineError(f"Out of memory, and BatchNorm takes no smaller portions. {_ADVICE}") from None
             if not _is_out_of_memory(error):
                 raise
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -96,7 +99,7 @@ def _gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Ba
     sums = torch.zeros(2, device=setup.device)  # of loss * weight, of weight
     for number, portion in enumerate(portions, start=1):
         image, mask = (tensor.to(setup.device, non_blocking=True) for tensor in portion)
-        with _alone(learner, state.segmenter) if number < len(portions) else nullcontext():
+        with _not_exchanged(learner, state.segmenter) if number < len(portions) else nullcontext():
             with torch.autocast(setup.device.type, **_autocast(setup)):
                 heads = learner(image, mask)
             loss = of_all_heads(setup.loss, heads, loss_settings.auxiliary_weight, ignored)
@@ -119,7 +122,7 @@ def _portions(batch: Batch, number: int) -> list[Batch]:
     return list(zip(image.chunk(number), mask.chunk(number), strict=True))
 
 
-def _alone(learner: Learner, segmenter: Segmenter) -> AbstractContextManager[None]:
+def _not_exchanged(learner: Learner, segmenter: Segmenter) -> AbstractContextManager[None]:
     """Within, gradients are added up in each process: they are exchanged once in a step."""
     if is_sharded(segmenter):
         return added_up(segmenter)
@@ -127,7 +130,8 @@ def _alone(learner: Learner, segmenter: Segmenter) -> AbstractContextManager[Non
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def _cut_finer(setup: Setup, state: State, batch: int, told: str) -> None:
@@ -136,19 +140,17 @@ def _cut_finer(setup: Setup, state: State, batch: int, told: str) -> None:
     Raises:
         MachineError: that is not possible.
     """
-    advice = "Lower train.batch or train.size, or choose a smaller network."
     if setup.world.size > 1:
-        raise MachineError(f"Out of memory in one of {setup.world.size} processes: {told}. {advice}")
+        raise MachineError(f"Out of memory in one of {setup.world.size} processes: {told}. {_ADVICE}")
     if state.portions >= batch:
         raise MachineError(
-            f"Out of memory even with one pair of {setup.settings.train.size} at a time: {told}. {advice}"
+            f"Out of memory even with one pair of {setup.settings.train.size} at a time: {told}. {_ADVICE}"
         )
     state.portions *= 2
     of_each = -(-batch // state.portions)
-    norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in state.segmenter.modules())
     setup.run.say(
-        f"Out of memory: from here on each batch is learned in portions of {of_each}, with the same effective batch"
-        + (f"; BatchNorm sees {of_each} pictures at a time." if norm else ".")
+        f"Out of memory: from here on each batch is learned in portions of {of_each}, with the same effective "
+        "batch. BatchNorm, and losses that look at areas, see one portion at a time."
     )
 
 
@@ -163,9 +165,9 @@ def compile_network(setup: Setup, segmenter: Segmenter) -> None:
     batch = -(-train.batch // setup.world.size)
     image = torch.zeros(batch, segmenter.bands, *train.size, device=setup.device)
     mask = torch.zeros(batch, *train.size, dtype=torch.int64, device=setup.device)
-    trial = deepcopy(segmenter).train()
     devices = [setup.device] if setup.device.type == "cuda" else []
     try:
+        trial = deepcopy(segmenter).train()
         with torch.random.fork_rng(devices), torch.autocast(setup.device.type, **_autocast(setup)):
             trial.network.compile()
             heads = trial.heads(image, mask, coarse=setup.settings.loss.resolution == "network")

@@ -1,8 +1,8 @@
 """Training: one loop, from top to bottom. Set up, step, log, validate, save."""
 
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
@@ -25,14 +25,14 @@ from intarsia.checkpoint import (
     save_checkpoint,
 )
 from intarsia.data.augment import Transform
-from intarsia.data.check.inspection import inspect
-from intarsia.data.dataset import Batch, StreamBatches, batches, naming_files_in_flight
+from intarsia.data.check.inspection import Inspection, inspect
 from intarsia.data.pairs import Dataset, read_pair
 from intarsia.defaults import continued, resolve
 from intarsia.determinism import deterministic
-from intarsia.distributed import joined
+from intarsia.distributed import World, joined
 from intarsia.errors import listing
 from intarsia.evaluation import count
+from intarsia.feed import Feed, feeding
 from intarsia.inference import find_device, predict_classes
 from intarsia.locks import locked
 from intarsia.loggers import TENSORBOARD, Logger, TensorBoard
@@ -49,7 +49,7 @@ from intarsia.pace import (
     progress,
     validation_is_due,
 )
-from intarsia.preparation import Setup, as_settings, begin, describe, introduce, open_for_training, set_up
+from intarsia.preparation import Given, Setup, as_settings, begin, describe, introduce, open_for_training, set_up
 from intarsia.runs import LAST_FILE, Meter, Run, clear, read_metrics, run_folder
 from intarsia.settings import Settings
 from intarsia.sharding import clip_gradients
@@ -83,7 +83,7 @@ class Training:
 def train(
     data: str | Path | Dataset,
     out: str | Path | None = None,
-    settings: Settings | Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Given = None,
     *,
     model: str | nn.Module | None = None,
     resume: bool = False,
@@ -113,57 +113,57 @@ def train(
         MachineError: no such device, disk full or read-only, a loader's worker that died.
     """
     started = time.monotonic()
-    settings = as_settings(settings, model)
+    given = as_settings(settings, model)
     module = model if isinstance(model, nn.Module) else None
-    device = find_device(settings.train.device)
-    with joined(settings.train.processes) as world:
-        dataset = data if isinstance(data, Dataset) else open_for_training(Path(data), settings)
+    with ExitStack() as stack:
+        world = stack.enter_context(joined(given.train.processes))
+        dataset = world.told(lambda: data if isinstance(data, Dataset) else open_for_training(Path(data), given))
         out = Path(out) if out is not None else None
         folder = world.told(lambda: run_folder(out, dataset.root.stem or "run", resume=resume))
-        seen = world.told(lambda: inspect(dataset.only("train", "val"), count_on_terminal("checking")))
-        seen.refuse_errors()
-        with locked(folder) if world.first else nullcontext():
-            found = world.told(lambda: _found(folder))
-            given = settings
-            if found:
-                settings = continued(given, found.settings, device, processes=world.size)
-                refuse_other_settings(found, settings, processes_asked=given.train.processes is not None)
-            else:
-                settings = resolve(given, seen, device, own=module is not None, processes=world.size)
-            find_loss(settings.loss)
-            card = describe(settings, seen, found.network if found else None, module)
-            told_too = _all_loggers(settings, folder, loggers, found) if world.first else ()
-            with Run(folder, writes=world.first, loggers=told_too) as run, stop_request() as stop:
-                setup = set_up(world, run, card, dataset, seen, settings, transform)
-                setup, state, told = begin(setup, seen, module=module, resume=found is not None)
-                if found:
-                    _go_back(setup, state, found)
-                introduce(setup, state, dataset, seen, told)
-                _tell_beginning(setup, found, resume)
-                if settings.train.compile:
-                    compile_network(setup, state.segmenter)
-                if settings.train.budget:
-                    state.one_validation = world.largest(expected_validation(setup, state))[0]
-                with deterministic(settings.train.deterministic, run.say_once), naming_files_in_flight(setup.pairs):
-                    return _loop(setup, state, stop, started)
+        seen = world.told(lambda: _looked_at(dataset))
+        world.alone(lambda: stack.enter_context(locked(folder)))
+        found = world.told(lambda: _found(folder))
+        settings = world.told(lambda: _settings(given, found, seen, world, own=module is not None))
+        card = world.told(lambda: describe(settings, seen, found.network if found else None, module))
+        told_too = world.alone(lambda: _all_loggers(settings, folder, loggers, found)) or ()
+        run = stack.enter_context(Run(folder, writes=world.first, loggers=told_too))
+        stop = stack.enter_context(stop_request())
+        stack.enter_context(deterministic(settings.train.deterministic, run.say_once))
+        setup = set_up(world, run, card, dataset, seen, settings, transform)
+        setup, state, told = begin(setup, seen, module=module, resume=found is not None)
+        if found:
+            _go_back(setup, state, found)
+        world.alone(lambda: introduce(setup, state, dataset, seen, told))
+        _tell_beginning(setup, found, resume)
+        found = None  # it holds all weights once more
+        if settings.train.compile:
+            compile_network(setup, state.segmenter)
+        if settings.train.budget:
+            state.one_validation = world.largest(expected_validation(setup, state))[0]
+        feed = stack.enter_context(feeding(setup, state.step))
+        training = _loop(setup, state, feed, stop, started)
+        if training.stopped_by:
+            run.say(f"Stopped at step {state.step}. All is saved: same command, --out {folder} --resume continues.")
+        return training
 
 
-def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Training:
+def _loop(setup: Setup, state: State, feed: Feed, stop: StopRequest, started: float) -> Training:
     """The training loop."""
-    world, run, optim, limits = setup.world, setup.run, setup.settings.optim, setup.settings.train
+    world, optim, limits = setup.world, setup.settings.optim, setup.settings.train
     segmenter, average = state.segmenter, state.average
     earlier = state.elapsed  # seconds of earlier sessions
-    stream, learner, meter = _stream(setup, state), None, Meter()
+    learner, meter = None, Meter()
     stopped = 0.0  # the number of a signal, as soon as any process got one
 
     while True:
         # Validate and save: before the next step, so that a training continued here does what was still due.
-        if validated := not stopped and validation_is_due(setup, state):
-            stopped = _validate(setup, state, stop)
-            state.elapsed = world.largest(earlier + time.monotonic() - started)[0]
-        over = is_over(setup, state)
-        if validated or stopped or checkpoint_is_due(setup, state):
-            _save(setup, state, newest=validated or bool(stopped))
+        with meter.away():
+            if validated := not stopped and validation_is_due(setup, state):
+                stopped = _validate(setup, state, stop)
+                state.elapsed = world.largest(earlier + time.monotonic() - started)[0]
+            over = is_over(setup, state)
+            if validated or stopped or checkpoint_is_due(setup, state):
+                _save(setup, state, newest=validated or bool(stopped))
         if stopped or over:
             break
 
@@ -174,9 +174,9 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         if learner is None or state.step == optim.freeze:  # from here on, other parameters learn
             learner = make_learner(setup, segmenter)
         with meter.waiting():
-            portions = [next(stream) for _ in range(optim.accumulate)]
+            batches = feed.take()
         before = guards.statistics(segmenter) if limits.on_nonfinite == "skip" else []
-        loss = gradient(setup, state, learner, portions)
+        loss = gradient(setup, state, learner, batches)
         state.scaler.unscale_(state.optimizer)
         norm = clip_gradients(segmenter, optim.clip)
 
@@ -184,7 +184,9 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         no_number = not loss.isfinite() or not (norm.isfinite() or state.scaler.is_enabled())
         stopped, wrong, state.elapsed = world.largest(stop.number, no_number, earlier + time.monotonic() - started)
         if wrong:
-            stream = _go_on_after_mishap(setup, state, rate, stream, before)
+            if _leave_out_or_go_back(setup, state, rate, before):
+                feed.start(state.step)
+                learner = None
             continue
 
         # The step itself.
@@ -198,9 +200,28 @@ def _loop(setup: Setup, state: State, stop: StopRequest, started: float) -> Trai
         if state.step % _LOG_EVERY == 0 or validation_is_due(setup, state):
             _log(setup, state, meter, rate)
 
-    if stopped:
-        run.say(f"Stopped at step {state.step}. All is saved: same command, --out {run.folder} --resume continues.")
-    return Training(run.folder, state.best, state.step, state.elapsed, Signals(int(stopped)) if stopped else None)
+    return Training(
+        setup.run.folder, state.best, state.step, state.elapsed, Signals(int(stopped)) if stopped else None
+    )
+
+
+def _looked_at(dataset: Dataset) -> Inspection:
+    """What the files of train and val hold; errors among it end the training."""
+    seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
+    seen.refuse_errors()
+    return seen
+
+
+def _settings(given: Settings, found: Checkpoint | None, seen: Inspection, world: World, *, own: bool) -> Settings:
+    """All settings: chosen where they were left open, or those of the run that is continued."""
+    device = find_device(given.train.device)
+    if found is None:
+        settings = resolve(given, seen, device, own=own, world=world)
+    else:
+        settings = continued(given, found.settings, device, processes=world.size)
+        refuse_other_settings(found, settings, processes_asked=given.train.processes is not None)
+    find_loss(settings.loss)
+    return settings
 
 
 def _found(folder: Path) -> Checkpoint | None:
@@ -214,7 +235,7 @@ def _all_loggers(
 ) -> tuple[Logger, ...]:
     if not settings.train.tensorboard:
         return tuple(given)
-    return (*given, TensorBoard(folder / TENSORBOARD, found.content["step"] if found else 0))
+    return (*given, TensorBoard(folder / TENSORBOARD, found.position.step if found else 0))
 
 
 def _tell_beginning(setup: Setup, found: Checkpoint | None, resume: bool) -> None:
@@ -222,7 +243,7 @@ def _tell_beginning(setup: Setup, found: Checkpoint | None, resume: bool) -> Non
     if found:
         for reason in found.passed_over:
             run.say(f"warning: passed over a damaged checkpoint: {reason}")
-        run.say(f"continuing at step {found.content['step']}, from {found.path}")
+        run.say(f"continuing at step {found.position.step}, from {found.path}")
     elif resume:
         run.say(f"{run.folder}: nothing was saved yet: training from the beginning")
 
@@ -236,46 +257,32 @@ def _go_back(setup: Setup, state: State, found: Checkpoint) -> None:
         drop_checkpoints_after(setup.run.folder, state.step)
 
 
-def _stream(setup: Setup, state: State) -> Generator[Batch, None, None]:
-    """The batches of this process from the next step on."""
-    settings = setup.settings
-    assert settings.train.batch is not None
-    assert settings.data.workers is not None
-    start = state.step * settings.optim.accumulate
-    numbers = StreamBatches(settings.train.batch, start, setup.world.rank, setup.world.size)
-    pin = setup.device.type == "cuda"
-    return batches(setup.pairs, numbers, settings.data.workers, timeout=settings.data.timeout, pin=pin)
-
-
-def _go_on_after_mishap(
-    setup: Setup, state: State, rate: float, stream: Generator[Batch, None, None], before: Sequence[Tensor]
-) -> Generator[Batch, None, None]:
-    """A loss or gradient is no number: stops, leaves the step out, or goes back; the stream to go on with.
+def _leave_out_or_go_back(setup: Setup, state: State, rate: float, before: Sequence[Tensor]) -> bool:
+    """After a loss or gradient that is no number: whether the training went back to its last checkpoint.
 
     Raises:
-        SettingsError: that is what the settings say, or it happened too often.
+        SettingsError: it stops, since the settings say so or it happened too often.
     """
     policy, run = setup.settings.train.on_nonfinite, setup.run
     first = state.step * setup.pairs_a_step
     files = [setup.pairs.of_number(number).image.name for number in range(first, first + setup.pairs_a_step)]
     told = (
-        f"A loss or gradient is no number at step {state.step + 1}, learning rate {rate:.2g}, with {listing(files)}"
+        f"A loss or gradient is no number at step {state.step + 1}, learning rate {rate:.2g}, with "
+        f"{listing(files, most=len(files))}"
     )
     mishaps, slowed = state.mishaps + 1, state.slowed / 2
     guards.refuse_nonfinite(policy, mishaps, told, run.folder)
     state.optimizer.zero_grad(set_to_none=True)
+    state.scaler.update()
     if policy == "skip":
         run.say(f"warning: {told}: left out ({mishaps} so far)")
         guards.put_back(state.segmenter, before)
-        state.scaler.update()
         state.step, state.mishaps = state.step + 1, mishaps
-        return stream
-    stream.close()
-    found = setup.world.told(lambda: newest_checkpoint(run.folder))
-    _go_back(setup, state, found)
+        return False
+    _go_back(setup, state, setup.world.told(lambda: newest_checkpoint(run.folder)))
     state.mishaps, state.slowed = mishaps, slowed
     run.say(f"warning: {told}: back to step {state.step}, with {slowed:g} of the learning rate")
-    return _stream(setup, state)
+    return True
 
 
 def _validate(setup: Setup, state: State, stop: StopRequest) -> float:

@@ -2,14 +2,14 @@
 
 import json
 import math
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,18 +17,18 @@ from torch import nn
 from intarsia.checkpoint import State
 from intarsia.data.augment import Transform
 from intarsia.data.check.inspection import inspect
-from intarsia.data.dataset import StreamBatches, batches, collate, memory_bytes
+from intarsia.data.dataset import collate, memory_bytes
 from intarsia.data.pairs import Dataset
 from intarsia.defaults import resolve
 from intarsia.distributed import World
 from intarsia.draw import loss_over_rate
 from intarsia.errors import SettingsError
+from intarsia.feed import Feed, feeding
 from intarsia.files import make_folder, write_whole
 from intarsia.inference import find_device
 from intarsia.optim import set_rate, set_training
-from intarsia.preparation import Setup, as_settings, begin, describe, open_for_training, set_up
+from intarsia.preparation import Given, Setup, as_settings, begin, describe, open_for_training, set_up
 from intarsia.runs import Run
-from intarsia.settings import Settings
 from intarsia.sharding import clip_gradients
 from intarsia.steps import gradient, make_learner
 from intarsia.terminal import count_on_terminal
@@ -46,8 +46,6 @@ _FALLS_NOWHERE = (
     "The loss falls at no learning rate between 1e-6 and 1: look whether the masks belong to the images "
     "(intarsia check --report), or whether the network can learn at all."
 )
-
-Given = Settings | Mapping[str, Mapping[str, Any]] | None
 
 
 @dataclass(frozen=True)
@@ -102,9 +100,10 @@ def find_learning_rate(
     Raises:
         SettingsError: as `train`; or the loss falls nowhere.
     """
-    with _ready(data, settings, model, transform) as (setup, state, name):
+    with ready(data, settings, model, transform) as (setup, state, name):
         folder = make_folder(Path(out) if out is not None else Path("runs") / f"{name}-learning-rate")
-        rates, losses = _range_test(setup, state)
+        with feeding(setup, 0) as feed:
+            rates, losses = _range_test(setup, state, feed)
     smoothed = _smoothed(losses)
     rates = rates[: len(smoothed)]
     suggested = _steepest(rates, smoothed)
@@ -127,7 +126,7 @@ def find_batch(
     Nothing that was learned is kept. Arguments are those of `train`; the time is `train.budget`. The last trial is
     the one that does not fit, unless the training pairs were too few to come to one.
     """
-    with _ready(data, settings, model, transform) as (setup, state, _):
+    with ready(data, settings, model, transform) as (setup, state, _):
         trials: list[BatchTrial] = []
         batch = 1
         while batch <= max(len(setup.pairs.pairs), 1) and (not trials or trials[-1].fits):
@@ -141,10 +140,12 @@ def find_batch(
 
 
 @contextmanager
-def _ready(
+def ready(
     data: str | Path | Dataset, given: Given, model: str | nn.Module | None, transform: Transform | None
 ) -> Iterator[tuple[Setup, State, str]]:
     """A training before its first step, and the name of its dataset; it has no run folder."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingsError("Settings are tried by one process. Leave torchrun out.")
     settings = as_settings(given, model)
     module = deepcopy(model) if isinstance(model, nn.Module) else None
     device = find_device(settings.train.device)
@@ -159,13 +160,10 @@ def _ready(
         yield setup, state, dataset.root.stem or "run"
 
 
-def _range_test(setup: Setup, state: State) -> tuple[list[float], list[float]]:
+def _range_test(setup: Setup, state: State, feed: Feed) -> tuple[list[float], list[float]]:
     """Rates, and the loss of the step that each was for; it ends where the loss bursts."""
     settings = setup.settings
-    assert settings.train.batch is not None
-    assert settings.data.workers is not None
     learner = make_learner(setup, state.segmenter)
-    stream = batches(setup.pairs, StreamBatches(settings.train.batch), settings.data.workers)
     told = count_on_terminal("learning rate")
     rates = [_LOWEST * (_HIGHEST / _LOWEST) ** (step / (_STEPS - 1)) for step in range(_STEPS)]
     losses: list[float] = []
@@ -173,8 +171,7 @@ def _range_test(setup: Setup, state: State) -> tuple[list[float], list[float]]:
     for step, rate in enumerate(rates):
         set_rate(state.optimizer, rate)
         set_training(state.segmenter, settings.optim, setup.encoder, step)
-        portions = [next(stream) for _ in range(settings.optim.accumulate)]
-        losses.append(float(gradient(setup, state, learner, portions)))
+        losses.append(float(gradient(setup, state, learner, feed.take())))
         if _bursts(losses):
             break
         state.scaler.unscale_(state.optimizer)
@@ -183,7 +180,6 @@ def _range_test(setup: Setup, state: State) -> tuple[list[float], list[float]]:
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
         told(step + 1, _STEPS)
-    stream.close()
     if not learned:
         raise SettingsError(_FALLS_NOWHERE)
     return rates, losses
@@ -234,10 +230,12 @@ def _tried(setup: Setup, state: State, batch: int, before: list[BatchTrial]) -> 
     pairs = [collate([setup.pairs[number] for number in range(batch)])] * accumulate
     set_training(state.segmenter, setup.settings.optim, setup.encoder, 0)
     learner = make_learner(setup, state.segmenter)
+    set_rate(state.optimizer, 0.0)
     for step in range(_TRIED):
         if step == 1:
             started = time.perf_counter()
         float(gradient(setup, state, learner, pairs))
+        state.optimizer.step()  # with a rate of 0: its moments take memory, and it takes time
         state.optimizer.zero_grad(set_to_none=True)
         if state.portions > 1:
             return BatchTrial(batch, math.nan, 0, False, "out of memory")

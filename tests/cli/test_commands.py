@@ -132,7 +132,7 @@ def test_resumed_training_ends_as_if_it_had_never_stopped(photos, tmp_path, monk
 
     def save_and_interrupt(run: Path, content: Mapping[str, Any], keep: int) -> None:
         saved(run, content, keep)
-        if content["step"] == 2:
+        if content["position"]["step"] == 2:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 

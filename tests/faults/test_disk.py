@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_a_checkpoint_to_go_on_from(program, small_disk: Path
     assert "the disk is full" in err
     assert "free:" in err
     assert "Traceback" not in err
-    step = newest_checkpoint(run).content["step"]
+    step = newest_checkpoint(run).position.step
     assert step >= 5
     filler.unlink()
     process = program(run, "--resume")
@@ -104,7 +104,7 @@ def test_a_folder_that_vanishes_is_told(program, tmp_path: Path) -> None:
     assert process.returncode == 5
     assert f"{run}" in err
     assert "its folder does not exist" in err
-    assert newest_checkpoint(tmp_path / "elsewhere").content["step"] >= 5
+    assert newest_checkpoint(tmp_path / "elsewhere").position.step >= 5
 
 
 def test_two_trainers_in_one_folder(program, tmp_path: Path) -> None:

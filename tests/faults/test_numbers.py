@@ -66,7 +66,7 @@ def test_stop_is_before_the_optimizer_step(pictures: Path, tmp_path: Path, value
     with pytest.raises(SettingsError, match=words):
         train(pictures, tmp_path / "run", settings("stop"), model=network)
     assert all(parameter.isfinite().all() for parameter in network.parameters())
-    assert newest_checkpoint(tmp_path / "run").content["step"] == 4
+    assert newest_checkpoint(tmp_path / "run").position.step == 4
 
 
 def test_the_files_of_the_step_are_named(pictures: Path, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_skip_leaves_the_steps_out(pictures: Path, tmp_path: Path) -> None:
     network = Poisoned(5, 6, 12)
     training = train(pictures, tmp_path / "run", settings("skip"), model=network)
     assert training.steps == 20
-    assert newest_checkpoint(tmp_path / "run").content["mishaps"] == 3
+    assert newest_checkpoint(tmp_path / "run").position.mishaps == 3
     assert all(tensor.isfinite().all() for tensor in network.state_dict().values()), "statistics of BatchNorm too"
     said = (tmp_path / "run" / "log.txt").read_text()
     assert said.count("left out") == 3
@@ -171,7 +171,7 @@ def test_two_processes_decide_the_same(launch: Any, pictures: Path, tmp_path: Pa
     _, err = launcher.communicate(timeout=100)
     if policy == "stop":
         assert "is no number at step 7" in err
-        assert newest_checkpoint(tmp_path / "run").content["step"] == 4
+        assert newest_checkpoint(tmp_path / "run").position.step == 4
     else:
         assert launcher.returncode == 0, err
         saved = newest_checkpoint(tmp_path / "run").content

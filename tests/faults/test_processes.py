@@ -97,7 +97,7 @@ def test_another_number_of_processes_must_be_asked_for(launch: Start, two, pictu
     assert "train.processes: 2 -> 1\nGive train.processes=1 to go on so" in refused.communicate()[1]
     assert refused.returncode == 2
     finish(1, pictures, run, *longer)  # nothing is left to do, and nothing changes
-    assert newest_checkpoint(run).content["step"] == 12
+    assert newest_checkpoint(run).position.step == 12
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_sigterm_to_one_of_two(launch: Start, rough, pictures: Path, tmp_path: P
     os.kill(process_of_rank(launcher, 1), signal.SIGTERM)
     _, err = launcher.communicate(timeout=100)
     assert "exitcode  : 143" in err, "torchrun tells how its processes ended"
-    stopped = newest_checkpoint(run).content["step"]
+    stopped = newest_checkpoint(run).position.step
     assert f"Stopped at step {stopped}. All is saved" in err
     assert 12 <= stopped < 60
     finish(2, pictures, run, *ROUGH, "--resume")
@@ -181,7 +181,7 @@ def test_one_process_goes_on_where_two_stopped(launch: Start, two, pictures: Pat
         [line["miou"] for line in read_metrics(folder) if line["kind"] == "val"] for folder in (two[0], run)
     )
     assert got == pytest.approx(expected, abs=0.02)
-    assert newest_checkpoint(run).content["step"] == 12
+    assert newest_checkpoint(run).position.step == 12
 
 
 @pytest.mark.slow

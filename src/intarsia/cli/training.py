@@ -64,6 +64,8 @@ def train(  # noqa: PLR0913 - the contract's options
     checked = make_settings(*layers)
     asked = {"--find-lr": find_lr, "--find-batch": find_batch, "--seeds": seeds, "--folds": folds}
     chosen = [option for option, value in asked.items() if value is not None and value is not False]
+    if resume and (find_lr or find_batch):
+        raise SettingsError("--resume: trying settings is not continued. Leave it out.")
     if len(chosen) > 1:
         raise SettingsError(f"{' and '.join(chosen)}: only one of them can be done at a time.")
     if find_lr:

@@ -10,10 +10,12 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import count
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import cv2
@@ -52,11 +54,13 @@ class TrainingPairs(Dataset[Sample]):
     Attributes:
         bad: [pairs] uint8, 1 for each that was skipped; shared with the loader's workers.
         busy: [workers] int64, the pair that each worker is at, or -1; shared too.
+        closing: [1] uint8, 1 as soon as the workers may be ended; shared too.
         mixing: what makes one pair of several after `transform`; None for none.
     """
 
     bad: Tensor
     busy: Tensor
+    closing: Tensor
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class TrainingPairs(Dataset[Sample]):
         self.skip = skip
         self.bad = torch.zeros(len(pairs), dtype=torch.uint8)
         self.busy = torch.full((1,), -1)
+        self.closing = torch.zeros(1, dtype=torch.uint8)
         self.mixing: Mixing | None = None
         self._decoded: dict[int, Sample] | None = {} if cache else None
 
@@ -210,6 +215,8 @@ def batches(
         pairs.bad.share_memory_()  # type: ignore[no-untyped-call]
         pairs.busy = torch.full((workers,), -1)
         pairs.busy.share_memory_()  # type: ignore[no-untyped-call]
+        pairs.closing = torch.zeros(1, dtype=torch.uint8)
+        pairs.closing.share_memory_()  # type: ignore[no-untyped-call]
     loader: DataLoader[Any] = DataLoader(
         pairs,
         batch_sampler=numbers,
@@ -218,7 +225,7 @@ def batches(
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
         timeout=timeout if workers else 0,
-        worker_init_fn=partial(_as_worker, os.getpid()),
+        worker_init_fn=partial(_as_worker, os.getpid(), pairs.closing),
         generator=torch.Generator(),  # its own: drawing from the global one would shift dropout after a resume
     )
     try:
@@ -227,6 +234,8 @@ def batches(
         error.__traceback__ = None  # it holds the loader: left to the garbage collector, its workers take 5 s each
         # A worker's error comes with its whole traceback as the message.
         raise DataError(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
+    finally:
+        pairs.closing.fill_(1)
 
 
 @contextmanager
@@ -250,10 +259,19 @@ def naming_files_in_flight(pairs: TrainingPairs) -> Iterator[None]:
         ) from None
 
 
-def _as_worker(trainer: int, worker: int) -> None:
-    """Leaves stopping to the training process, and never outlives it: not even one that was killed."""
+def _as_worker(trainer: int, closing: Tensor, worker: int) -> None:
+    """Leaves stopping to the training process, and never outlives it: not even one that was killed.
+
+    A SIGTERM may have been sent to all processes of a group: then the training still wants its pictures. It counts
+    when the training is closing.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if closing.item():
+            os._exit(128 + number)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, end)
     cv2.setNumThreads(0)
     if os.name == "posix":
         threading.Thread(target=_end_with, args=(trainer, os.getppid()), daemon=True).start()
@@ -285,5 +303,8 @@ def to_tensor(images: NDArray[Any]) -> Tensor:
 
 
 def memory_bytes() -> int:
-    """Physical memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4 << 30
+    """Memory of this machine, or of the container that this process is confined to."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4 << 30
+    with suppress(OSError, ValueError):  # without a limit it says "max"
+        return min(physical, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return physical
