@@ -3,8 +3,8 @@
     python -m benchmarks.trust
 
 - A checkpoint of the default network in training, written to disk: its share of the time at one a minute.
-- Steps per second of two processes of one core each against one process of one core; the same network and global
-  batch. Each pass runs both, one after the other.
+- Images per second of two processes of one core each against one process of one core, the same network: with the
+  default batch, which is 4 pairs for each process, and with the 4 pairs shared by both. A pass runs all three.
 - Peak resident memory of a training, and of scoring its validation split alone, each in a process of its own.
 """
 
@@ -26,9 +26,9 @@ from intarsia.synthetic.scenes import write_scenes
 from intarsia.tuning import ready
 
 SIZE, PASSES, STEPS = (352, 480), 5, 24
-BATCH = ["--batch", "4", "--size", "352,480", "--device", "cpu", "--steps", str(STEPS), "train.validations=1"]
+OPTIONS = ["--size", "352,480", "--device", "cpu", "--steps", str(STEPS), "train.validations=1"]
 PEAK = """
-import resource, sys
+import re, sys
 from pathlib import Path
 what, photos, run = sys.argv[1:]
 if what == "train":
@@ -40,7 +40,7 @@ elif what == "score":
 else:
     from intarsia.training import train
     from intarsia.evaluation import evaluate
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 
@@ -66,12 +66,12 @@ def checkpoint_cost(photos: Path, folder: Path) -> None:
         )
 
 
-def rate(processes: int, photos: Path, run: Path, model: str) -> float:
-    """Steps per second of a training, from the lines of its metrics after the first."""
+def rate(processes: int, batch: int, photos: Path, run: Path, model: str) -> float:
+    """Images per second of a training, from its metrics."""
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     arguments = [*(launch if processes > 1 else []), "-m", "intarsia", "train", str(photos), "--out", str(run)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *arguments, "--model", model, *BATCH]
+    command = [sys.executable, *arguments, "--model", model, "--batch", str(batch), *OPTIONS]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     rates = [line["images_per_second"] for line in lines if line["kind"] == "train"]
@@ -81,17 +81,18 @@ def rate(processes: int, photos: Path, run: Path, model: str) -> float:
 def scaling(photos: Path, folder: Path) -> None:
     """Two processes of one core each against one."""
     for model in ("compact", "unet"):
-        pairs = []
+        passes = []
         for number in range(PASSES):
-            one = rate(1, photos, folder / f"{model}-{number}-1", model)
-            two = rate(2, photos, folder / f"{model}-{number}-2", model)
-            pairs.append((one, two))
-        ratios = sorted(two / one for one, two in pairs)
-        print(
-            f"{model}: one process {statistics.median(one for one, _ in pairs):.2f} images/s, two "
-            f"{statistics.median(two for _, two in pairs):.2f}; {statistics.median(ratios):.2f}x "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        )
+            of_one = rate(1, 4, photos, folder / f"{model}-{number}-one", model)
+            of_two = [rate(2, batch, photos, folder / f"{model}-{number}-{batch}", model) for batch in (8, 4)]
+            passes.append((of_one, *of_two))
+        print(f"{model}: one process {statistics.median(one for one, *_ in passes):.2f} images/s")
+        for place, name in enumerate(("4 pairs for each", "4 pairs shared"), start=1):
+            ratios = sorted(rates[place] / rates[0] for rates in passes)
+            print(
+                f"{model}: two processes, {name}: {statistics.median(rates[place] for rates in passes):.2f} images/s, "
+                f"{statistics.median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            )
 
 
 def memory(photos: Path, folder: Path) -> None:

@@ -23,6 +23,7 @@ from intarsia.checkpoint import (
     restore,
     save_checkpoint,
     set_random_state,
+    settle_replaced,
 )
 from intarsia.errors import MachineError, ModelFileError, SettingsError
 from intarsia.metrics import Scores
@@ -172,7 +173,7 @@ def test_where_a_file_is_missing_the_one_before_is_taken(file: str, tmp_path: Pa
     state.step = 3
     (save(tmp_path, state) / file).unlink()
     found = newest_checkpoint(tmp_path)
-    assert (found.path, "cannot be read" in found.passed_over[0]) == (older, True)
+    assert (found.path, "is missing" in found.passed_over[0]) == (older, True)
 
 
 def test_where_none_is_whole_all_are_named(checkpoint: Path, tmp_path: Path) -> None:
@@ -266,7 +267,18 @@ def test_refused_settings_leave_the_state_alone(checkpoint: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "sections", [{"data": {"workers": 3}}, {"data": {"cache": True}}, {"train": {"checkpoint_every": 5}}], ids=str
+    "sections",
+    [
+        {"data": {"workers": 3}},
+        {"data": {"cache": True}},
+        {"data": {"timeout": "9m"}},
+        {"data": {"bad_share": 0.5}},
+        {"train": {"checkpoint_every": 5}},
+        {"train": {"checkpoint_minutes": 5}},
+        {"train": {"keep": 5}},
+        {"train": {"tensorboard": True}},
+    ],
+    ids=str,
 )
 def test_what_does_not_change_the_result_may_change(
     sections: dict[str, dict[str, object]], checkpoint: Path, tmp_path: Path
@@ -300,3 +312,30 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(MachineError, match=r"run.checkpoints: cannot be written: a part of this path is a file"):
         save(tmp_path / "run", worked_state())
+
+
+def test_another_gpu_is_the_same_device_and_another_kind_is_not(tmp_path: Path) -> None:
+    save(tmp_path, worked_state(), changed(train={"device": "cuda:0"}))
+    found = newest_checkpoint(tmp_path)
+    refuse_other_settings(found, changed(train={"device": "cuda:1"}))
+    with pytest.raises(SettingsError, match=r"train\.device: cuda:0 -> cpu"):
+        refuse_other_settings(found, changed(train={"device": "cpu"}))
+
+
+def test_what_gave_way_to_a_checkpoint_that_never_came_is_taken_back(checkpoint: Path, tmp_path: Path) -> None:
+    """Killed between the two names of a step that is saved again."""
+    checkpoint.rename(checkpoint.with_name(f"replaced-{checkpoint.name}"))
+    settle_replaced(tmp_path)
+    assert newest_checkpoint(tmp_path).path == checkpoint
+    save(tmp_path, worked_state())
+    checkpoint.with_name(f"replaced-{checkpoint.name}").mkdir()
+    settle_replaced(tmp_path)
+    assert list(checkpoint.parent.iterdir()) == [checkpoint]
+
+
+def test_what_cannot_be_read_now_is_not_damaged(checkpoint: Path, tmp_path: Path) -> None:
+    """It may be whole: nothing is passed over, and nothing removed."""
+    (checkpoint / "state.pt").unlink()
+    (checkpoint / "state.pt").mkdir()
+    with pytest.raises(MachineError, match=r"state\.pt: cannot be read: Is a directory"):
+        newest_checkpoint(tmp_path)

@@ -37,12 +37,16 @@ def test_alone_an_error_is_just_raised() -> None:
         World().told(fail)
 
 
-def test_a_device_without_a_number_is_left_to_one_process() -> None:
-    assert [World().own_device(torch.device(name)) for name in ("cpu", "cuda", "cuda:1")] == [
-        torch.device(name) for name in ("cpu", "cuda", "cuda:1")
-    ]
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_one_process_has_the_device_that_it_asked_for(device: str) -> None:
+    assert World().own_device(torch.device(device)) == torch.device(device)
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "mps"])
+def test_several_processes_share_no_device(device: str) -> None:
     assert World(1, 2, 1).own_device(torch.device("cpu")) == torch.device("cpu")
-    assert World(1, 2, 1).own_device(torch.device("cuda:0")) == torch.device("cuda:0")
+    with pytest.raises(SettingsError, match=rf"train\.device = {device}: 2 processes train on cpu or cuda"):
+        World(1, 2, 1).own_device(torch.device(device))
 
 
 @pytest.mark.parametrize(("size", "words"), [(None, "there is 1"), ("1", "there is 1"), ("4", "there are 4")])

@@ -1,5 +1,6 @@
 """One image of any size -> logits or classes, from whatever kind of array a person has at hand."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import torch
 from PIL import Image
 
 from intarsia.data.read import read_image
-from intarsia.errors import DataError, MachineError, ModelFileError
+from intarsia.errors import DataError, MachineError, ModelFileError, SettingsError
 from intarsia.evaluation import evaluate
-from intarsia.inference import Predictor, find_device, load, runs_in
+from intarsia.inference import ENSEMBLE_FILE, Predictor, find_device, load, runs_in
 from intarsia.labels import Labels
 from intarsia.modelfile import save_model
 from intarsia.prediction import predict
@@ -116,12 +117,18 @@ def member(folder: Path, seed: int, labels: Labels | None = None, bands: int = 3
     return folder
 
 
+def listed(folder: Path, *names: str, folds: bool = True) -> Path:
+    """A folder of runs that are all done."""
+    (folder / ENSEMBLE_FILE).write_text(json.dumps({"runs": names, "folds": folds}))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ensemble")
     for number in (1, 2, 3):
         member(folder / f"fold-{number}", number)
-    return folder
+    return listed(folder, "fold-1", "fold-2", "fold-3")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -150,6 +157,7 @@ def test_its_members_do_not_agree_everywhere(ensemble: Path) -> None:
 
 def test_an_ensemble_of_one_is_that_one_up_to_a_constant(tmp_path: Path) -> None:
     run = member(tmp_path / "all" / "seed-4", 4)
+    listed(tmp_path / "all", "seed-4", folds=False)
     image = noise(20, 30, 3)
     difference = load(tmp_path / "all", "cpu").logits(image) - load(run, "cpu").logits(image)
     assert np.ptp(difference, axis=0) == pytest.approx(np.zeros((20, 30)), abs=1e-4)
@@ -165,7 +173,7 @@ def test_a_class_that_no_member_believes_in_is_no_nan(tmp_path: Path) -> None:
         segmenter.get_submodule("network.head").bias.copy_(torch.tensor([0.0, 5000.0, -5000.0]))
     (tmp_path / "fold-1").mkdir()
     save_model(segmenter, card, tmp_path / "fold-1" / "model.safetensors")
-    together = load(tmp_path, "cpu")
+    together = load(listed(tmp_path, "fold-1"), "cpu")
     assert not np.isnan(together.logits(noise(9, 9, 3))).any()
     assert together.predict(noise(9, 9, 3)).tolist() == [[1] * 9] * 9
 
@@ -181,24 +189,23 @@ OTHERS = {
 def test_models_of_other_classes_or_bands_are_no_ensemble(name: str, tmp_path: Path) -> None:
     member(tmp_path / "fold-1", 1)
     member(tmp_path / "fold-2", 2, **OTHERS[name])
+    listed(tmp_path, "fold-1", "fold-2")
     words = r"fold-2: has other classes or bands than .*fold-1: they are no ensemble"
     with pytest.raises(ModelFileError, match=words):
         load(tmp_path, "cpu")
 
 
 def test_runs_are_found_where_there_are_any(tmp_path: Path) -> None:
-    """Folders of folds and seeds with a model; not in a run, which may lie beside them, nor in a file."""
-    touch(
-        tmp_path,
-        *(f"{name}/model.safetensors" for name in ("seed-1", "fold-2", "fold-1", "other", "fold-1/fold-9")),
-        "fold-3/last.safetensors",
-    )
-    assert runs_in(tmp_path) == [tmp_path / name for name in ("fold-1", "fold-2", "seed-1")]
-    assert runs_in(tmp_path / "fold-1") == []
-    assert runs_in(tmp_path / "fold-1" / "model.safetensors") == []
-    assert runs_in(tmp_path / "gone") == []
-    touch(tmp_path, "model.safetensors")
-    assert runs_in(tmp_path) == []
+    """Those that are listed when all are done: not the first folds of a training that was stopped."""
+    touch(tmp_path, *(f"{name}/model.safetensors" for name in ("fold-1", "fold-2", "fold-3")))
+    assert runs_in(tmp_path) == ([], False)
+    listed(tmp_path, "fold-1", "fold-2")
+    assert runs_in(tmp_path) == ([tmp_path / "fold-1", tmp_path / "fold-2"], True)
+    assert runs_in(tmp_path / "fold-1" / "model.safetensors") == ([], False)
+    assert runs_in(tmp_path / "gone") == ([], False)
+    (tmp_path / ENSEMBLE_FILE).write_text("{}")
+    with pytest.raises(ModelFileError, match=r"ensemble\.json: is damaged"):
+        runs_in(tmp_path)
 
 
 def test_a_folder_without_models_is_no_ensemble(tmp_path: Path) -> None:
@@ -210,6 +217,7 @@ def test_a_folder_without_models_is_no_ensemble(tmp_path: Path) -> None:
 def test_a_damaged_member_is_named(tmp_path: Path) -> None:
     member(tmp_path / "fold-1", 1)
     touch(tmp_path, "fold-2/model.safetensors")
+    listed(tmp_path, "fold-1", "fold-2")
     with pytest.raises(ModelFileError, match=r"fold-2.model\.safetensors.* is empty"):
         load(tmp_path, "cpu")
 
@@ -230,5 +238,8 @@ def test_predict_and_evaluate_take_an_ensemble(ensemble: Path, tmp_path: Path) -
             got = np.asarray(written)
         with Image.open(photos / "masks" / "val" / path.name) as truth:
             np.add.at(confusion, (np.asarray(truth), got), 1)
-    scores = evaluate(ensemble, photos, device="cpu")
+    with pytest.raises(SettingsError, match="--split val: the ensemble of all folds was trained on these pictures"):
+        evaluate(ensemble, photos, device="cpu")
+    together = listed(tmp_path, *(str(ensemble / f"fold-{number}") for number in (1, 2, 3)), folds=False)
+    scores = evaluate(together, photos, device="cpu")
     assert scores.confusion.tolist() == confusion.tolist()

@@ -178,3 +178,16 @@ def _wait_for(path: Path, seconds: float = 60) -> None:
     while not path.exists():
         assert time.monotonic() < end, f"{path} was not written"
         time.sleep(0.05)
+
+
+def test_resume_needs_nothing_but_the_folder(intarsia, photos, tmp_path):
+    """Settings that are left out are those of the run, also where they are not the usual ones."""
+    run = tmp_path / "run"
+    unusual = ["--seed", "3", "loss.name=ce", "optim.accumulate=2", "train.keep=5", "train.on_nonfinite=skip"]
+    assert intarsia("train", photos, "--out", run, "--steps", "3", *SMALL, *unusual)[0] == 0
+    before = (run / "settings.toml").read_text()
+    code, _, err = intarsia("train", photos, "--out", run, "--resume")
+    assert code == 0, err
+    assert (run / "settings.toml").read_text() == before
+    code, _, err = intarsia("train", photos, "--out", run, "--resume", "--seed", "4")
+    assert (code, "train.seed: 3 -> 4" in err) == (2, True)

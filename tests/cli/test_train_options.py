@@ -52,7 +52,7 @@ def test_seeds_and_folds(intarsia, photos, tmp_path, option, names):
     assert mean == pytest.approx(sum(mious) / 2, abs=1e-4)
     assert spread == pytest.approx(abs(mious[0] - mious[1]) / 2**0.5, abs=2e-4)
     assert ("each judged by the model that has not seen it" in out) == (option == "--folds")
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == list(names)
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["ensemble.json", *names]
     code, again, err = intarsia(*command, "--resume")
     assert (code, again) == (0, out), err
     assert err.count("continuing at step 2") == 2
@@ -62,9 +62,11 @@ def test_seeds_and_folds(intarsia, photos, tmp_path, option, names):
 
 def test_runs_of_folds_predict_and_evaluate_together(intarsia, photos, tmp_path):
     assert intarsia("train", photos, "--folds", "2", "--out", tmp_path / "all", *SHORT)[0] == 0
-    code, out, err = intarsia("evaluate", tmp_path / "all", photos, "--json")
+    code, _, err = intarsia("evaluate", tmp_path / "all", photos)
+    assert (code, "give --split test, or one of the folds" in err) == (2, True)
+    code, out, err = intarsia("evaluate", tmp_path / "all", photos, "--split", "test", "--json")
     assert code == 0, err
-    assert json.loads(out)["images"] == 4
+    assert json.loads(out)["images"] == 2
     code, _, err = intarsia("predict", tmp_path / "all", photos / "images" / "test", "--out", tmp_path / "out")
     assert code == 0, err
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 2
@@ -76,6 +78,7 @@ def test_runs_of_folds_predict_and_evaluate_together(intarsia, photos, tmp_path)
         (["--find-lr", "--find-batch"], "--find-lr and --find-batch: only one of them can be done at a time"),
         (["--seeds", "2", "--folds", "2", "--out", "all"], "--seeds and --folds: only one of them"),
         (["--seeds", "0", "--find-lr"], "--find-lr and --seeds: only one of them"),
+        (["--find-lr", "--resume", "--out", "all"], "--resume: trying settings is not continued"),
         (["--seeds", "1", "--out", "all"], "--seeds 1: give 2 or more"),
         (["--folds", "0", "--out", "all"], "--folds 0: give 2 or more"),
         (["--folds", "2"], "--seeds and --folds need --out: a folder for all the runs"),

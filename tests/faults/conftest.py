@@ -110,7 +110,7 @@ def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `python ...` with its output in pipes; what still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin(*arguments: object) -> subprocess.Popen[str]:
+    def begin(*arguments: object, group: bool = False) -> subprocess.Popen[str]:
         started.append(
             subprocess.Popen(
                 [sys.executable, *map(str, arguments)],
@@ -118,6 +118,7 @@ def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=group,
             )
         )
         return started[-1]

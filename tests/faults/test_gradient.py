@@ -120,7 +120,7 @@ def test_out_of_memory_goes_on_in_smaller_portions(pictures: Path, tmp_path: Pat
 
 
 def test_out_of_memory_with_a_single_pair_is_an_error(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(MachineError, match=r"Out of memory even with one pair of \(32, 32\).*Lower train\.batch"):
+    with pytest.raises(MachineError, match=r"Out of memory even with one pair of \(32, 32\).*a lower train\.batch"):
         train(pictures, tmp_path / "run", SHORT, model=Hungry(0))
 
 

@@ -205,3 +205,45 @@ def test_to_share_the_weights_takes_several(launch: Start, pictures: Path, tmp_p
     process = launch(*command(1, pictures, tmp_path / "run", *EXACT, "train.sharded=true"))
     assert "train.sharded = true: needs several processes" in process.communicate()[1]
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize("workers", ["2", pytest.param("0", marks=pytest.mark.slow)])
+def test_a_signal_to_the_whole_group(launch: Start, pictures: Path, tmp_path: Path, workers: str) -> None:
+    """As a batch system or a service manager sends it: the loader's workers get it too, and feed the last step."""
+    run = tmp_path / "run"
+    process = launch(*command(1, pictures, run, *ROUGH, "--workers", workers), group=True)
+    wait_for(lambda: newest_step(run) >= 6)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    stopped = newest_checkpoint(run).position.step
+    assert f"Stopped at step {stopped}. All is saved" in err
+
+
+NESTED = """
+import torch
+from intarsia.distributed import joined
+from intarsia.sharding import shard, whole_model
+from tests.test_sharding import Stage
+from torch import nn
+
+with joined() as world:
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.stages = nn.ModuleList(Stage() for _ in range(2))
+    model.forward = lambda x: model.stages[1](model.stages[0](x))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    expected = model(torch.ones(2, 3))
+    shard(model)
+    assert torch.allclose(model(torch.ones(2, 3)), expected)
+    assert all(tensor.equal(before[name]) for name, tensor in whole_model(model).items())
+    print("the same", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_blocks_within_blocks_are_shared(launch: Start, tmp_path: Path) -> None:
+    (tmp_path / "nested.py").write_text(NESTED)
+    process = launch("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", tmp_path / "nested.py")
+    out, err = process.communicate(timeout=100)
+    assert out.count("the same") == 2, err

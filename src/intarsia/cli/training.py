@@ -62,12 +62,7 @@ def train(  # noqa: PLR0913 - the contract's options
         parse_overrides(settings or []),
     ]
     checked = make_settings(*layers)
-    asked = {"--find-lr": find_lr, "--find-batch": find_batch, "--seeds": seeds, "--folds": folds}
-    chosen = [option for option, value in asked.items() if value is not None and value is not False]
-    if resume and (find_lr or find_batch):
-        raise SettingsError("--resume: trying settings is not continued. Leave it out.")
-    if len(chosen) > 1:
-        raise SettingsError(f"{' and '.join(chosen)}: only one of them can be done at a time.")
+    _refuse_together(resume, {"--find-lr": find_lr, "--find-batch": find_batch, "--seeds": seeds, "--folds": folds})
     if find_lr:
         _find_rate(data, out, checked)
     elif find_batch:
@@ -76,6 +71,14 @@ def train(  # noqa: PLR0913 - the contract's options
         _repeat(data, out, checked, seeds=seeds, folds=folds, resume=resume)
     else:
         _train(data, out, checked, resume=resume)
+
+
+def _refuse_together(resume: bool, asked: dict[str, int | None]) -> None:
+    chosen = [option for option, value in asked.items() if value is not None and value is not False]
+    if len(chosen) > 1:
+        raise SettingsError(f"{' and '.join(chosen)}: only one of them can be done at a time.")
+    if resume and chosen and chosen[0].startswith("--find"):
+        raise SettingsError("--resume: trying settings is not continued. Leave it out.")
 
 
 def _train(data: Path, out: Path | None, settings: "Settings", *, resume: bool) -> None:
