@@ -89,10 +89,9 @@ def scaling(photos: Path, folder: Path) -> None:
         print(f"{model}: one process {statistics.median(one for one, *_ in passes):.2f} images/s")
         for place, name in enumerate(("4 pairs for each", "4 pairs shared"), start=1):
             ratios = sorted(rates[place] / rates[0] for rates in passes)
-            print(
-                f"{model}: two processes, {name}: {statistics.median(rates[place] for rates in passes):.2f} images/s, "
-                f"{statistics.median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            )
+            median = statistics.median(rates[place] for rates in passes)
+            ratio = f"{statistics.median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            print(f"{model}: two processes, {name}: {median:.2f} images/s, {ratio}")
 
 
 def memory(photos: Path, folder: Path) -> None:

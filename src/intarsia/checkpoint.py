@@ -138,9 +138,8 @@ def save_checkpoint(run: Path, content: Mapping[str, Any], keep: int) -> None:
             unfinished.rename(path)
         settle(folder)
     finally:
-        for leftover in (unfinished, replaced):
-            shutil.rmtree(leftover, ignore_errors=True)
-    for old in _newest_first(run)[keep:]:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    for old in (replaced, *_newest_first(run)[keep:]):
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -173,8 +172,8 @@ def newest_checkpoint(run: Path) -> Checkpoint:
         except ModelFileError as error:
             wrong.append(str(error))
             continue
-        position = Position(**saved["position"])
-        return Checkpoint(path, saved.pop("settings"), saved.pop("network"), position, saved, tuple(wrong))
+        known = [saved.pop(name) for name in ("settings", "network", "position")]
+        return Checkpoint(path, *known, saved, tuple(wrong))
     raise ModelFileError(f"{run}: has no whole checkpoint to continue from:\n" + "\n".join(wrong))
 
 
@@ -227,6 +226,8 @@ def restore(state: State, found: Checkpoint, rank: int = 0) -> None:
         )
     try:
         _restore(state, found.content, rank)
+        for name, value in vars(found.position).items():
+            setattr(state, name, value)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{found.path}: does not belong to this training: {error}.") from None
 
@@ -284,8 +285,6 @@ def _restore(state: State, saved: dict[str, Any], rank: int) -> None:
     load_whole_model(state.average, saved["average"])
     load_whole_optimizer(state.segmenter, state.optimizer, saved["optimizer"])
     state.scaler.load_state_dict(saved["scaler"])
-    for name, value in vars(Position(**saved["position"])).items():
-        setattr(state, name, value)
     if best := saved["best"]:
         state.best = Scores(tuple(best["names"]), best["confusion"].numpy(), best["images"], best["ignored_pixels"])
     else:
@@ -325,6 +324,7 @@ def _unpacked(content: bytes, path: Path) -> dict[str, Any]:
         saved: dict[str, Any] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         saved["settings"] = Settings.model_validate_json(saved["settings"])
         saved["network"] = json.loads(saved["network"])
+        saved["position"] = Position(**saved["position"])
     except MemoryError:
         raise
     except Exception as error:  # whatever unpickling raises
