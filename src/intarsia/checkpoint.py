@@ -172,8 +172,8 @@ def newest_checkpoint(run: Path) -> Checkpoint:
         except ModelFileError as error:
             wrong.append(str(error))
             continue
-        known = [saved.pop(name) for name in ("settings", "network", "position")]
-        return Checkpoint(path, *known, saved, tuple(wrong))
+        settings, network, position = (saved.pop(name) for name in ("settings", "network", "position"))
+        return Checkpoint(path, settings, network, position, saved, tuple(wrong))
     raise ModelFileError(f"{run}: has no whole checkpoint to continue from:\n" + "\n".join(wrong))
 
 
