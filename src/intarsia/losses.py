@@ -265,13 +265,10 @@ def _cross_entropy(
     log_p: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, label_smoothing: float
 ) -> Tensor:
     total = F.nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction="sum")
-    counted = target != ignore_index
     if label_smoothing:
-        spread = (_of_every_class(log_p, weight) * counted).sum()
+        spread = (_of_every_class(log_p, weight) * (target != ignore_index)).sum()
         total = (1 - label_smoothing) * total + label_smoothing * spread
-    if weight is None:
-        return total / _at_least_something(counted.sum().to(total.dtype))
-    return total / _at_least_something(weight[target.clamp(max=len(weight) - 1)].mul(counted).sum())
+    return total / _at_least_something(counted_weight(target, weight, ignore_index).to(total.dtype))
 
 
 def _of_every_class(log_p: Tensor, weight: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from intarsia import draw
 from intarsia.checkpoint import State
 from intarsia.data.augment import Augment, Transform
-from intarsia.data.check.inspection import Inspection
+from intarsia.data.check.inspection import Inspection, inspect
 from intarsia.data.dataset import TrainingPairs
 from intarsia.data.index import find_dataset
 from intarsia.data.mixing import Mixing
@@ -34,6 +34,7 @@ from intarsia.optim import make_optimizer
 from intarsia.runs import Run
 from intarsia.settings import Settings, make_settings, write_toml
 from intarsia.sharding import shard, whole_model
+from intarsia.terminal import count_on_terminal
 from intarsia.weights import class_weights, rare_classes
 
 Given = Settings | Mapping[str, Mapping[str, Any]] | None
@@ -118,6 +119,17 @@ def open_for_training(path: Path, settings: Settings) -> Dataset:
     """The dataset there, with what the settings say of ignored values and of the val split."""
     data = settings.data
     return find_dataset(path, ignore=data.ignore, val_share=data.val_share, scene_separator=data.scene_separator)
+
+
+def look_at(dataset: Dataset) -> Inspection:
+    """What the files of train and val hold.
+
+    Raises:
+        DataError: what would train wrong, each with its mend.
+    """
+    seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
+    seen.refuse_errors()
+    return seen
 
 
 def describe(

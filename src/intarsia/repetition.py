@@ -148,18 +148,23 @@ def _repeated(
     resume: bool,
     transform: Transform | None,
 ) -> Repetition:
-    if not resume and out.is_dir() and any(out.iterdir()):
-        raise SettingsError(f"{out}: is not empty. Give another --out, or continue what is there with --resume.")
     trainings: list[Training] = []
-    with joined():
+    with joined() as world:
+        world.alone(lambda: None if resume else _refuse_in_use(out))
         for number in range(times):
             name, data, settings = one(number)
             trainings.append(train(data, out / name, settings, resume=resume, transform=transform))
             if trainings[-1].stopped_by:
                 return Repetition(out, tuple(trainings))
-    names = [training.folder.name for training in trainings]
-    write_whole(out / ENSEMBLE_FILE, json.dumps({"runs": names, "folds": names[0].startswith("fold")}).encode())
+        names = [training.folder.name for training in trainings]
+        listed = {"runs": names, "folds": names[0].startswith("fold")}
+        world.alone(lambda: write_whole(out / ENSEMBLE_FILE, json.dumps(listed).encode()))
     return Repetition(out, tuple(trainings))
+
+
+def _refuse_in_use(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()):
+        raise SettingsError(f"{out}: is not empty. Give another --out, or continue what is there with --resume.")
 
 
 def _pooled(scores: list[Scores]) -> Scores:

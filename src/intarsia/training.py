@@ -25,7 +25,7 @@ from intarsia.checkpoint import (
     save_checkpoint,
 )
 from intarsia.data.augment import Transform
-from intarsia.data.check.inspection import Inspection, inspect
+from intarsia.data.check.inspection import Inspection
 from intarsia.data.pairs import Dataset, read_pair
 from intarsia.defaults import continued, resolve
 from intarsia.determinism import deterministic
@@ -49,13 +49,22 @@ from intarsia.pace import (
     progress,
     validation_is_due,
 )
-from intarsia.preparation import Given, Setup, as_settings, begin, describe, introduce, open_for_training, set_up
+from intarsia.preparation import (
+    Given,
+    Setup,
+    as_settings,
+    begin,
+    describe,
+    introduce,
+    look_at,
+    open_for_training,
+    set_up,
+)
 from intarsia.runs import LAST_FILE, Meter, Run, clear, read_metrics, run_folder
 from intarsia.settings import Settings
 from intarsia.sharding import clip_gradients
 from intarsia.signals import Stopped, StopRequest, stop_request
 from intarsia.steps import compile_network, gradient, make_learner
-from intarsia.terminal import count_on_terminal
 
 _LOG_EVERY = 10  # steps
 _PICTURES = 4
@@ -120,7 +129,7 @@ def train(
         dataset = world.told(lambda: data if isinstance(data, Dataset) else open_for_training(Path(data), given))
         out = Path(out) if out is not None else None
         folder = world.told(lambda: run_folder(out, dataset.root.stem or "run", resume=resume))
-        seen = world.told(lambda: _looked_at(dataset))
+        seen = world.told(lambda: look_at(dataset))
         world.alone(lambda: stack.enter_context(locked(folder)))
         found = world.told(lambda: _found(folder))
         settings = world.told(lambda: _settings(given, found, seen, world, own=module is not None))
@@ -203,13 +212,6 @@ def _loop(setup: Setup, state: State, feed: Feed, stop: StopRequest, started: fl
     return Training(
         setup.run.folder, state.best, state.step, state.elapsed, Signals(int(stopped)) if stopped else None
     )
-
-
-def _looked_at(dataset: Dataset) -> Inspection:
-    """What the files of train and val hold; errors among it end the training."""
-    seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
-    seen.refuse_errors()
-    return seen
 
 
 def _settings(given: Settings, found: Checkpoint | None, seen: Inspection, world: World, *, own: bool) -> Settings:

@@ -16,7 +16,6 @@ from torch import nn
 
 from intarsia.checkpoint import State
 from intarsia.data.augment import Transform
-from intarsia.data.check.inspection import inspect
 from intarsia.data.dataset import collate, memory_bytes
 from intarsia.data.pairs import Dataset
 from intarsia.defaults import resolve
@@ -27,7 +26,7 @@ from intarsia.feed import Feed, feeding
 from intarsia.files import make_folder, write_whole
 from intarsia.inference import find_device
 from intarsia.optim import set_rate, set_training
-from intarsia.preparation import Given, Setup, as_settings, begin, describe, open_for_training, set_up
+from intarsia.preparation import Given, Setup, as_settings, begin, describe, look_at, open_for_training, set_up
 from intarsia.runs import Run
 from intarsia.sharding import clip_gradients
 from intarsia.steps import gradient, make_learner
@@ -150,8 +149,7 @@ def ready(
     module = deepcopy(model) if isinstance(model, nn.Module) else None
     device = find_device(settings.train.device)
     dataset = data if isinstance(data, Dataset) else open_for_training(Path(data), settings)
-    seen = inspect(dataset.only("train", "val"), count_on_terminal("checking"))
-    seen.refuse_errors()
+    seen = look_at(dataset)
     settings = resolve(settings, seen, device, own=module is not None)
     card = describe(settings, seen, None, module)
     with Run(Path(), writes=False) as run:

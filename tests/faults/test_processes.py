@@ -247,3 +247,18 @@ def test_blocks_within_blocks_are_shared(launch: Start, tmp_path: Path) -> None:
     process = launch("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", tmp_path / "nested.py")
     out, err = process.communicate(timeout=100)
     assert out.count("the same") == 2, err
+
+
+@pytest.mark.slow
+def test_two_processes_repeat_a_training(launch: Start, pictures: Path, tmp_path: Path) -> None:
+    """One of them looks whether the folder is free, and lists the runs."""
+    short = [option if option != "12" else "2" for option in EXACT]
+    process = launch(*command(2, pictures, tmp_path / "all", *short, "--seeds", "2"))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.count("mean and standard deviation of 2") == 1
+    names = {path.name for path in (tmp_path / "all").iterdir()}
+    assert names == {"ensemble.json", "seed-0", "seed-1"}
+    process = launch(*command(2, pictures, tmp_path / "all", *short, "--seeds", "2"))
+    _, err = process.communicate(timeout=60)
+    assert err.count("is not empty. Give another --out") == 1
