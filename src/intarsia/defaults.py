@@ -84,14 +84,12 @@ def resolve(
     return Settings.model_validate(settings.model_dump() | filled)
 
 
-def continued(settings: Settings, begun: Settings, device: torch.device, *, processes: int = 1) -> Settings:
-    """The settings of the run which is continued, and what is given now.
+def continued(settings: Settings, begun: Settings) -> Settings:
+    """The settings of the run which is continued, and what is given now; the device is only what is given.
 
     Args:
         settings: as given.
         begun: those of the run.
-        device: where to train.
-        processes: how many train together.
     """
     filled = {
         name: {**vars(getattr(begun, name)), **_given(getattr(settings, name), explicitly=True)}
@@ -99,7 +97,7 @@ def continued(settings: Settings, begun: Settings, device: torch.device, *, proc
     }
     if length := _length(settings.train):
         filled["train"] |= dict.fromkeys(LENGTHS) | length
-    filled["train"] |= {"device": str(device), "processes": processes}
+    filled["train"]["device"] = settings.train.device
     return Settings.model_validate(filled)
 
 

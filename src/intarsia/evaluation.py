@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from intarsia import draw
 from intarsia.data.index import open_dataset
 from intarsia.data.pairs import Dataset, Pair, read_pair
 from intarsia.errors import DataError, SettingsError, listing
@@ -15,6 +17,8 @@ from intarsia.labels import Labels
 from intarsia.metrics import Scores, confusion_matrix, scores_of
 from intarsia.modelfile import ModelCard
 from intarsia.networks.segmenter import Segmenter
+
+_PICTURES = 4
 
 Progress = Callable[[int, int], None]
 
@@ -84,6 +88,22 @@ def count(
         ignored += (target == labels.ignore_index).sum()
         progress(done, len(pairs))
     return confusion, ignored
+
+
+def compared(segmenter: Segmenter | Ensemble, pairs: Sequence[Pair], labels: Labels) -> draw.Picture:
+    """A picture [H, W, 3] uint8: image, truth and prediction of a few pairs, evenly taken, with a legend."""
+    rows = []
+    for index in np.linspace(0, len(pairs) - 1, min(_PICTURES, len(pairs))).round().astype(int):
+        image, mask = read_pair(pairs[index], labels, segmenter.bands)
+        predicted = predict_classes(segmenter, image).cpu().numpy()
+        rows.append(
+            {
+                "image": draw.rgb(image),
+                "truth": draw.overlay(image, mask, labels),
+                "prediction": draw.overlay(image, predicted, labels),
+            }
+        )
+    return draw.panel(rows, labels)
 
 
 def _common_labels(card: ModelCard, data: Dataset) -> Labels:

@@ -8,7 +8,6 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from intarsia import draw, guards
@@ -26,14 +25,14 @@ from intarsia.checkpoint import (
 )
 from intarsia.data.augment import Transform
 from intarsia.data.check.inspection import Inspection
-from intarsia.data.pairs import Dataset, read_pair
+from intarsia.data.pairs import Dataset
 from intarsia.defaults import continued, resolve
 from intarsia.determinism import deterministic
 from intarsia.distributed import World, joined
 from intarsia.errors import listing
-from intarsia.evaluation import count
+from intarsia.evaluation import compared, count
 from intarsia.feed import Feed, feeding
-from intarsia.inference import find_device, predict_classes
+from intarsia.inference import find_device
 from intarsia.locks import locked
 from intarsia.loggers import TENSORBOARD, Logger, TensorBoard
 from intarsia.losses import find_loss
@@ -67,7 +66,6 @@ from intarsia.signals import Stopped, StopRequest, stop_request
 from intarsia.steps import compile_network, gradient, make_learner
 
 _LOG_EVERY = 10  # steps
-_PICTURES = 4
 
 
 @dataclass(frozen=True)
@@ -123,16 +121,20 @@ def train(
     """
     started = time.monotonic()
     given = as_settings(settings, model)
+    asked = given.train.processes
     module = model if isinstance(model, nn.Module) else None
     with ExitStack() as stack:
-        world = stack.enter_context(joined(given.train.processes))
-        dataset = world.told(lambda: data if isinstance(data, Dataset) else open_for_training(Path(data), given))
+        world = stack.enter_context(joined(asked))
+        dataset = world.told(lambda: _opened(data, given))
         out = Path(out) if out is not None else None
         folder = world.told(lambda: run_folder(out, dataset.root.stem or "run", resume=resume))
-        seen = world.told(lambda: look_at(dataset))
         world.alone(lambda: stack.enter_context(locked(folder)))
         found = world.told(lambda: _found(folder))
-        settings = world.told(lambda: _settings(given, found, seen, world, own=module is not None))
+        if found:  # what counts for nothing and what is held out are as they were
+            given = continued(given, found.settings)
+            dataset = world.told(lambda: _opened(data, given))
+        seen = world.told(lambda: look_at(dataset))
+        settings = world.told(lambda: _settings(given, asked, found, seen, world, own=module is not None))
         card = world.told(lambda: describe(settings, seen, found.network if found else None, module))
         told_too = world.alone(lambda: _all_loggers(settings, folder, loggers, found)) or ()
         run = stack.enter_context(Run(folder, writes=world.first, loggers=told_too))
@@ -214,14 +216,21 @@ def _loop(setup: Setup, state: State, feed: Feed, stop: StopRequest, started: fl
     )
 
 
-def _settings(given: Settings, found: Checkpoint | None, seen: Inspection, world: World, *, own: bool) -> Settings:
+def _opened(data: str | Path | Dataset, settings: Settings) -> Dataset:
+    return data if isinstance(data, Dataset) else open_for_training(Path(data), settings)
+
+
+def _settings(
+    given: Settings, asked: int | None, found: Checkpoint | None, seen: Inspection, world: World, *, own: bool
+) -> Settings:
     """All settings: chosen where they were left open, or those of the run that is continued."""
     device = find_device(given.train.device)
     if found is None:
         settings = resolve(given, seen, device, own=own, world=world)
     else:
-        settings = continued(given, found.settings, device, processes=world.size)
-        refuse_other_settings(found, settings, processes_asked=given.train.processes is not None)
+        here = given.train.model_copy(update={"device": str(device), "processes": world.size})
+        settings = given.model_copy(update={"train": here})
+        refuse_other_settings(found, settings, processes_asked=asked is not None)
     find_loss(settings.loss)
     return settings
 
@@ -322,7 +331,7 @@ def _validate(setup: Setup, state: State, stop: StopRequest) -> float:
     if run.writes:
         if best:
             save_model(judged, replace(card, training=_notes(state, scores)), run.folder / MODEL_FILE)
-        run.picture("validation", state.step, _validation_picture(setup, judged))
+        run.picture("validation", state.step, compared(judged, setup.val, card.labels))
         for kind, note in guards.after_validation(scores, read_metrics(run.folder), progress(setup, state)):
             run.say_once(kind, note)
     state.one_validation = world.largest(time.monotonic() - started)[0]
@@ -334,23 +343,6 @@ def _notes(state: State, scores: Scores | None) -> dict[str, Any]:
     """What the model file says of its training."""
     notes: dict[str, Any] = {"steps": state.step, "seconds": round(state.elapsed, 1)}
     return notes | ({"val_miou": scores.miou} if scores else {})
-
-
-def _validation_picture(setup: Setup, segmenter: Segmenter) -> draw.Picture:
-    """Image, truth, prediction of a few validation pairs, evenly taken."""
-    labels = setup.card.labels
-    rows = []
-    for index in np.linspace(0, len(setup.val) - 1, min(_PICTURES, len(setup.val))).round().astype(int):
-        image, mask = read_pair(setup.val[index], labels, segmenter.bands)
-        predicted = predict_classes(segmenter, image).cpu().numpy()
-        rows.append(
-            {
-                "image": draw.rgb(image),
-                "truth": draw.overlay(image, mask, labels),
-                "prediction": draw.overlay(image, predicted, labels),
-            }
-        )
-    return draw.panel(rows, labels)
 
 
 def _log(setup: Setup, state: State, meter: Meter, rate: float) -> None:

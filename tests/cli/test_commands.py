@@ -183,7 +183,16 @@ def _wait_for(path: Path, seconds: float = 60) -> None:
 def test_resume_needs_nothing_but_the_folder(intarsia, photos, tmp_path):
     """Settings that are left out are those of the run, also where they are not the usual ones."""
     run = tmp_path / "run"
-    unusual = ["--seed", "3", "loss.name=ce", "optim.accumulate=2", "train.keep=5", "train.on_nonfinite=skip"]
+    unusual = [
+        "--ignore",
+        "3",
+        "--seed",
+        "3",
+        "loss.name=ce",
+        "optim.accumulate=2",
+        "train.keep=5",
+        "train.on_nonfinite=skip",
+    ]
     assert intarsia("train", photos, "--out", run, "--steps", "3", *SMALL, *unusual)[0] == 0
     before = (run / "settings.toml").read_text()
     code, _, err = intarsia("train", photos, "--out", run, "--resume")
