@@ -5,11 +5,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
+from intarsia import distributed
 from intarsia.distributed import World, joined
 from intarsia.errors import DataError, SettingsError
 
@@ -83,6 +87,7 @@ import json, os, sys
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from intarsia.distributed import joined
 from intarsia.errors import DataError, IntarsiaError
 
@@ -211,3 +216,21 @@ def test_an_error_of_the_first_ends_the_other_with_its_exit_code(noted: list[dic
 def test_a_lost_process_is_told_and_nobody_waits_for_it(noted: list[dict[str, Any]]) -> None:
     assert noted[0]["lost"].startswith("MachineError Process 0 of 2 lost another one: ")
     assert noted[0]["lost"].endswith("the last checkpoint is whole, --resume continues from it.")
+
+
+def test_a_new_start_does_not_read_the_names_of_the_last_one() -> None:
+    """torchrun keeps its store: what dead processes left there must not be taken for the living."""
+    store = dist.HashStore()
+
+    def met(late: int) -> list[dist.Store]:
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(distributed._met, store, 1 - late, 2)
+            time.sleep(0.2)  # it has read the old name of the other by now
+            second = pool.submit(distributed._met, store, late, 2)
+            return [first.result(30), second.result(30)]
+
+    for late in (0, 1, 0):
+        one, other = met(late)
+        assert not one.check(["address"])
+        one.set("address", "new")
+        assert other.get("address") == b"new"

@@ -4,7 +4,10 @@ Everything that must be the same in all processes goes through here: numbers are
 objects are collected, and what only one may do (write, ask, choose) the first one does and tells the others.
 """
 
+import hashlib
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from intarsia.errors import IntarsiaError, MachineError, SettingsError
 
@@ -163,7 +168,14 @@ def joined(expected: int | None = None) -> Iterator[World]:
                 )
             torch.cuda.set_device(local_rank)
         if own:
-            dist.init_process_group(_BACKENDS if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+            store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+            dist.init_process_group(
+                _BACKENDS if torch.cuda.is_available() else "gloo",
+                store=_met(store, rank, size),
+                rank=rank,
+                world_size=size,
+                timeout=_PATIENCE,
+            )
         yield World(dist.get_rank(), size, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
     except RuntimeError as error:  # what torch raises is one, whatever its class
         if not any(words in str(error) for words in _LOST):
@@ -176,3 +188,26 @@ def joined(expected: int | None = None) -> Iterator[World]:
     finally:
         if own and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _met(store: Store, rank: int, size: int) -> Store:
+    """The part of a store that belongs to this start of the processes.
+
+    torchrun keeps one store while it starts its processes again and again, and its count of starts is of one
+    machine only: a process could find the address of one that is dead (pytorch/pytorch#135712). So each leaves a
+    new name, and all names together are the part's. Who reads an old name waits for one that no longer answers,
+    and reads again.
+
+    Raises:
+        RuntimeError: the others did not come in time.
+    """
+    store.set(f"name/{rank}", uuid.uuid4().hex)
+    end = time.monotonic() + _PATIENCE.total_seconds()
+    while time.monotonic() < end:
+        names = b"".join(store.get(f"name/{other}") for other in range(size))  # waits for each
+        part = hashlib.sha256(names).hexdigest()
+        store.set(f"{part}/{rank}", "here")
+        if store.check([f"{part}/{other}" for other in range(size)]):
+            return PrefixStore(part, store)
+        time.sleep(0.05)
+    raise RuntimeError(f"Process {rank} of {size} waited {_PATIENCE} for the others: Connection reset")

@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -125,8 +127,22 @@ def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield begin
     for process in started:
-        process.kill()
+        for pid in [process.pid, *descendants(process.pid)]:  # what torchrun started would hold the pipes
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.communicate()
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that these did."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for known in found:  # it grows meanwhile
+        found += [child for child, parent in parents.items() if parent == known]
+    return found[1:]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import torch
 from intarsia.checkpoint import newest_checkpoint
 from intarsia.evaluation import evaluate
 from intarsia.runs import read_metrics
-from tests.faults.conftest import assert_same_end, newest_step, wait_for, weights
+from tests.faults.conftest import assert_same_end, descendants, newest_step, wait_for, weights
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -51,15 +52,10 @@ def finish(number: int, photos: Path, run: Path, *options: str) -> tuple[str, st
 
 def process_of_rank(launcher: subprocess.Popen[str], rank: int) -> int:
     """The pid of one of the processes that torchrun started."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                environment = (folder / "environ").read_bytes().split(b"\0")
-            except (OSError, ValueError):
-                continue
-            if parent == launcher.pid and b"RANK=%d" % rank in environment:
-                return int(folder.name)
+    for pid in descendants(launcher.pid):  # its own processes before theirs, which have the same environment
+        with suppress(OSError):
+            if b"RANK=%d" % rank in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                return pid
     raise AssertionError(f"no process of rank {rank}")
 
 
@@ -164,8 +160,8 @@ def test_torchrun_starts_again_by_itself(launch: Start, rough, pictures: Path, t
     launcher = launch(*arguments)
     wait_for(lambda: newest_step(run) >= 12)
     os.kill(process_of_rank(launcher, 1), signal.SIGKILL)
-    launcher.communicate(timeout=200)
-    assert launcher.returncode == 0
+    _, err = launcher.communicate(timeout=200)
+    assert launcher.returncode == 0, err
     assert_same_end(run, rough)
 
 
