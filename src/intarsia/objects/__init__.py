@@ -1,0 +1,1 @@
+"""Answers instead of pixels: connected objects, their outlines, counts and areas."""
