@@ -10,8 +10,8 @@ from PIL import Image
 from intarsia.data.index import open_dataset
 from intarsia.errors import DataError
 from intarsia.evaluation import evaluate
-from intarsia.inference import Predictor, load
 from intarsia.labels import Labels
+from intarsia.loading import Predictor, load
 from intarsia.prediction import predict
 from intarsia.settings import DataSettings
 from tests.conftest import write_pair

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import intarsia
 from intarsia.errors import DataError, ModelFileError, SettingsError
 from intarsia.evaluation import evaluate
-from intarsia.inference import load
+from intarsia.loading import load
 from intarsia.modelfile import load_model
 from intarsia.training import train
 from tests.networks.checkpoints import transformers_checkpoint

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 import intarsia
 from intarsia.evaluation import evaluate
-from intarsia.inference import load
+from intarsia.loading import load
 from intarsia.training import train
 
 SHORT = {"steps": 3, "size": (32, 32), "batch": 2, "validations": 1, "device": "cpu"}

@@ -9,8 +9,8 @@ from PIL import ExifTags, Image
 
 from intarsia.draw import IGNORED_COLOR
 from intarsia.errors import DataError, MachineError, SettingsError
-from intarsia.inference import Predictor, load
 from intarsia.labels import Labels
+from intarsia.loading import Predictor, load
 from intarsia.prediction import OUTPUTS, find_images, predict
 from tests.small import noise, saved_model
 

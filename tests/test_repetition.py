@@ -16,7 +16,7 @@ from intarsia.data.index import open_dataset
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.errors import DataError, SettingsError
 from intarsia.evaluation import evaluate
-from intarsia.inference import load, runs_in
+from intarsia.loading import load, runs_in
 from intarsia.repetition import Repetition, deal, train_folds, train_seeds
 from intarsia.synthetic.scenes import write_scenes
 from intarsia.training import train

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from intarsia.demonstration import demo
     from intarsia.evaluation import evaluate
     from intarsia.fetching import fetch
-    from intarsia.inference import Predictor, load
     from intarsia.labels import Labels
+    from intarsia.loading import Predictor, load
     from intarsia.loggers import Logger, TensorBoard
     from intarsia.metrics import Scores
     from intarsia.networks.compact import Compact
@@ -100,7 +100,7 @@ _HOME = {
     "Model": "overview",
     "Pair": "data.pairs",
     "Prediction": "prediction",
-    "Predictor": "inference",
+    "Predictor": "loading",
     "RateTest": "tuning",
     "Repetition": "repetition",
     "Scores": "metrics",
@@ -118,7 +118,7 @@ _HOME = {
     "find_learning_rate": "tuning",
     "from_albumentations": "data.adapters",
     "from_torchvision": "data.adapters",
-    "load": "inference",
+    "load": "loading",
     "make_settings": "settings",
     "models": "overview",
     "open_dataset": "data.index",

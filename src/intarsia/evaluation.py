@@ -12,10 +12,12 @@ from intarsia import draw
 from intarsia.data.index import open_dataset
 from intarsia.data.pairs import Dataset, Pair, read_pair
 from intarsia.errors import DataError, SettingsError, listing
-from intarsia.inference import Ensemble, Predictor, load, predict_classes
+from intarsia.inference import predict_classes
 from intarsia.labels import Labels
+from intarsia.loading import Predictor, load
 from intarsia.metrics import Scores, confusion_matrix, scores_of
 from intarsia.modelfile import ModelCard
+from intarsia.networks.ensemble import Ensemble
 from intarsia.networks.segmenter import Segmenter
 
 _PICTURES = 4

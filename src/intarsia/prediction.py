@@ -11,8 +11,8 @@ from intarsia import draw
 from intarsia.data.read import IMAGE_SUFFIXES, read_image
 from intarsia.errors import DataError, SettingsError, did_you_mean
 from intarsia.files import make_folder
-from intarsia.inference import Predictor, load
 from intarsia.labels import Labels
+from intarsia.loading import Predictor, load
 
 Writer = Callable[[NDArray[Any], NDArray[Any], Labels, Path], None]
 """(image [H, W, bands], class indices [H, W], labels, path): writes one result."""

@@ -15,7 +15,7 @@ from intarsia.data.pairs import Dataset, Pair
 from intarsia.distributed import joined
 from intarsia.errors import DataError, SettingsError
 from intarsia.files import write_whole
-from intarsia.inference import ENSEMBLE_FILE
+from intarsia.loading import ENSEMBLE_FILE
 from intarsia.metrics import Scores
 from intarsia.preparation import Given, as_settings, open_for_training
 from intarsia.settings import Settings

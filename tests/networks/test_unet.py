@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from intarsia.inference import load
+from intarsia.loading import load
 from intarsia.modelfile import save_model
 from intarsia.networks.contract import Blueprint
 from intarsia.networks.unet import UNet

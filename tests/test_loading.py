@@ -11,8 +11,9 @@ from PIL import Image
 from intarsia.data.read import read_image
 from intarsia.errors import DataError, MachineError, ModelFileError, SettingsError
 from intarsia.evaluation import evaluate
-from intarsia.inference import ENSEMBLE_FILE, Predictor, find_device, load, runs_in
+from intarsia.inference import find_device
 from intarsia.labels import Labels
+from intarsia.loading import ENSEMBLE_FILE, Predictor, load, runs_in
 from intarsia.modelfile import save_model
 from intarsia.prediction import predict
 from tests.conftest import touch, write_pair
