@@ -3,6 +3,10 @@
 Training's validation, evaluate and predict all pass through here, so that a score belongs to what predict writes.
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,39 +14,145 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intarsia.data.dataset import to_tensor
+from intarsia.ahead import ahead
+from intarsia.data.dataset import memory_bytes, to_tensor
 from intarsia.errors import MachineError
-from intarsia.networks.ensemble import Ensemble
-from intarsia.networks.segmenter import Segmenter
+from intarsia.networks.ensemble import Model
+from intarsia.tiles import Window, fitting
+from intarsia.tiling import Block, Tiling, blended, bytes_per_pixel
+
+_TILE = 1024  # pixels a side, where nothing is said
+_SMALLEST_TILE = 256
+_LARGEST_WHOLE = 16_000_000  # pixels of a picture that is predicted in one piece, where memory allows
+_SHARE = 4  # of the memory at hand, the part that a prediction may take
+
+Read = Callable[[Window], NDArray[Any]]
+"""[height, width, bands] raw values of a window."""
 
 
-@torch.no_grad()  # not inference_mode: some networks keep tensors (BEiT), and may be trained on with them
-def predict_logits(segmenter: Segmenter | Ensemble, image: NDArray[Any]) -> Tensor:
-    """Logits of one image.
+def predict_logits(model: Model, image: NDArray[Any]) -> Tensor:
+    """Logits of one image, in one piece.
 
     Args:
-        segmenter: in eval mode, on any device.
+        model: in eval mode, on any device.
         image: [H, W, bands] uint8, uint16 or float32, raw values.
 
     Returns:
-        [C, H, W] float32, on the segmenter's device.
+        [C, H, W] float32, on the model's device.
     """
-    device = segmenter.mean.device
-    image = np.require(image, requirements=("C", "W"))  # torch takes neither flipped nor read-only arrays
+    return predict_batch(model, image[None])[0]
+
+
+@torch.no_grad()  # not inference_mode: some networks keep tensors (BEiT), and may be trained on with them
+def predict_batch(model: Model, images: NDArray[Any]) -> Tensor:
+    """[B, H, W, bands] -> [B, C, H, W]; see `predict_logits`."""
+    device = model.mean.device
+    images = np.require(images, requirements=("C", "W"))  # torch takes neither flipped nor read-only arrays
     try:
-        logits: Tensor = segmenter(to_tensor(image[None]).to(device))
+        logits: Tensor = model(to_tensor(images).to(device))
     except (torch.OutOfMemoryError, MemoryError) as error:
-        height, width = image.shape[:2]
+        height, width = images.shape[1:3]
         raise MachineError(
             f"A picture of {height}x{width} pixels does not fit into the memory of {device} in one piece: "
-            f"{(str(error).splitlines() or [''])[0]} Say --device cpu, or take smaller pictures."
+            f"{(str(error).splitlines() or [''])[0]} Give a smaller --tile, or say --device cpu."
         ) from None
-    return logits[0]
+    return logits
 
 
-def predict_classes(segmenter: Segmenter | Ensemble, image: NDArray[Any]) -> Tensor:
-    """[H, W] int64 class indices of one image; arguments as for `predict_logits`."""
-    return predict_logits(segmenter, image).argmax(dim=0)
+def predict_classes(model: Model, image: NDArray[Any]) -> Tensor:
+    """[H, W] int64 class indices of one image of any size; arguments as for `predict_logits`.
+
+    In one piece where it fits, else in tiles; see `tiling_for`.
+    """
+    height, width = image.shape[:2]
+    if height * width <= _TILE**2:
+        return predict_logits(model, image).argmax(dim=0)
+    classes = torch.empty(height, width, dtype=torch.int64, device=model.mean.device)
+    for (top, left, rows, columns), logits in predict_blocks(
+        model, lambda window: cut(image, window), tiling_for(model, height, width)
+    ):
+        classes[top : top + rows, left : left + columns] = logits.argmax(dim=0)
+    return classes
+
+
+def cut(image: NDArray[Any], window: Window) -> NDArray[Any]:
+    """The part of an array [H, W, ...] that lies in a window."""
+    return image[window.top : window.top + window.height, window.left : window.left + window.width]
+
+
+def predict_blocks(model: Model, read: Read, tiling: Tiling, batch: int = 1) -> Iterator[Block]:
+    """Logits of a picture of any size, in blocks; memory grows with the tiles, not with the picture.
+
+    Args:
+        model: in eval mode, on any device.
+        read: gives a window of the picture; called in another thread, in order.
+        tiling: which windows; see `tiling_for`.
+        batch: tiles that the network sees at once.
+    """
+    pixels = ahead(map(read, tiling.windows), depth=batch + 1)
+    return blended(_answers(model, pixels, batch), tiling)
+
+
+def _answers(model: Model, pixels: Iterable[NDArray[Any]], batch: int) -> Iterator[Tensor]:
+    """[C, h, w] of each array [h, w, bands], in order; arrays of one shape that follow each other go together."""
+    for _, alike in groupby(pixels, key=lambda array: array.shape):
+        waiting: list[NDArray[Any]] = []
+        for array in alike:
+            waiting.append(array)
+            if len(waiting) == batch:
+                yield from predict_batch(model, np.stack(waiting))
+                waiting = []
+        if waiting:
+            yield from predict_batch(model, np.stack(waiting))
+
+
+def tiling_for(
+    model: Model, height: int, width: int, tile: int | None = None, overlap: int | None = None, least: int = 0
+) -> Tiling:
+    """The tiles for a picture.
+
+    Where no tile is given: the whole picture, if it has no more than 16 million pixels and takes no more than a
+    quarter of the memory at hand; else tiles of 1024 pixels a side, or of `least` where that is more, or of half
+    and half again until they fit into that memory.
+
+    Args:
+        model: that will be asked.
+        height: of the picture.
+        width: of the picture.
+        tile: side in pixels, rounded up to what the network works in; None to choose.
+        overlap: in pixels; None for an eighth of the tile.
+        least: side of the pictures that the model was trained on.
+
+    Raises:
+        SettingsError: see `tiles.fitting`.
+    """
+    if tile is None:
+        whole = max(height, width)
+        if height * width <= _TILE**2:
+            return Tiling.of(height, width, whole, 0, 1)
+        pixels = memory_at_hand(model.mean.device) // _SHARE // bytes_per_pixel(model)
+        if overlap is None and height * width <= min(pixels, _LARGEST_WHOLE):
+            return Tiling.of(height, width, whole, 0, 1)
+        tile = max(_TILE, least)
+        while tile**2 > pixels and tile // 2 >= max(_SMALLEST_TILE, model.step):
+            tile //= 2
+    tile, between = fitting(tile, overlap, model.step)
+    return Tiling.of(height, width, tile, between, model.step)
+
+
+def memory_at_hand(device: torch.device) -> int:
+    """Bytes that are free on a device; of the machine's memory, what is available to this process."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    available = memory_bytes()
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) << 10
+        available = min(available, free)
+    with suppress(OSError, ValueError):
+        available = min(available, memory_bytes() - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return max(available, 1)
 
 
 def find_device(name: str | None = None) -> torch.device:

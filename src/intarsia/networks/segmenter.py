@@ -41,6 +41,11 @@ class Segmenter(nn.Module):
         """Number of bands of the images."""
         return self.mean.shape[1]
 
+    @property
+    def step(self) -> int:
+        """What a picture is padded to a multiple of; a tile that begins at one is seen as in the whole picture."""
+        return self.stride * self.stem
+
     def forward(self, image: Tensor) -> Tensor:
         """Logits of a batch, at the images' own size.
 
@@ -82,8 +87,7 @@ class Segmenter(nn.Module):
         """[B, bands, H, W] -> [B, bands, H', W'] normalised; H' and W' divisible by stride * stem."""
         height, width = image.shape[-2:]
         x = normalise(image, self.mean, self.std)
-        step = self.stride * self.stem
-        below, right = -height % step, -width % step
+        below, right = -height % self.step, -width % self.step
         return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
     def _heads(self, x: Tensor) -> list[Tensor]:

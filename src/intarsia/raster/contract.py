@@ -6,23 +6,16 @@ Windows and rows are in pixels, from the top left corner. Rows are written top t
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.tiles import Window
+
 # GRS 80 and WGS 84 agree in these to within a tenth of a millimetre.
 _EQUATOR = 6_378_137.0
 _ECCENTRICITY_SQUARED = 0.006_694_379_990_14
-
-
-class Window(NamedTuple):
-    """A part of a picture, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
 
 
 class Scale(Protocol):

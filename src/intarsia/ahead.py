@@ -1,0 +1,73 @@
+"""Running ahead: what is slow to read is read by another thread while the network works, within bounds."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, Full, Queue
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+_END = object()
+
+
+def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """The same items in the same order, made in another thread, at most `depth` before they are asked for.
+
+    What the other thread raises is raised here. When the caller stops early, so does it.
+    """
+    queue: Queue[object] = Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: object) -> None:
+        while not stopped.is_set():
+            with suppress(Full):
+                queue.put(item, timeout=0.1)
+                return
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stopped.is_set():
+                    return
+            put(_END)
+        except BaseException as error:  # raised again where the items are asked for
+            put(_Failure(error))
+
+    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread.start()
+    try:
+        while (item := queue.get()) is not _END:
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item  # type: ignore[misc]
+    finally:
+        stopped.set()
+        while thread.is_alive():  # it may wait for a place
+            with suppress(Empty):
+                queue.get(timeout=0.005)
+
+
+class _Failure:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def mapped(function: Callable[[S], T], items: Iterable[S], threads: int, depth: int) -> Iterator[T]:
+    """function(item) for each item, in order, computed by threads, at most `depth` before they are asked for."""
+    pending: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > depth:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
