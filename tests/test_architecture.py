@@ -32,6 +32,8 @@ FLOORS = {
     "terminal": 1,
     "tiles": 1,
     "ahead": 1,
+    "answers": 1,
+    "options": 3,
     "weights": 1,
     "archives": 2,
     "downloading": 2,

@@ -47,7 +47,7 @@ class ModelCard:
         config: how the source library describes the network; empty for our own.
         weights: where the training began: {"source", "licence"}; empty for random weights.
         dtype: of the training images: uint8, uint16 or float32.
-        training: free notes: steps, seconds, scores.
+        training: free notes: size (height and width of the training crops), steps, seconds, scores.
     """
 
     model: ModelSettings

@@ -141,7 +141,14 @@ def describe(
         SettingsError: there is no such network, or a setting that it does not have.
         MachineError: its library is not installed, or its config cannot be got.
     """
-    card = ModelCard(settings.model, seen.refuse_errors(), seen.bands, settings.data, dtype=seen.dtype)
+    card = ModelCard(
+        settings.model,
+        seen.refuse_errors(),
+        seen.bands,
+        settings.data,
+        dtype=seen.dtype,
+        training={"size": settings.train.size},
+    )
     if saved is not None:
         return replace(card, config=saved["config"], weights=saved["weights"])
     if module is not None:

@@ -330,7 +330,9 @@ def _validate(setup: Setup, state: State, stop: StopRequest) -> float:
     run.say(f"step {state.step}: validation mIoU {scores.miou:.4f}{' (best so far)' * best}")
     if run.writes:
         if best:
-            save_model(judged, replace(card, training=_notes(state, scores)), run.folder / MODEL_FILE)
+            save_model(
+                judged, replace(card, training={**card.training, **_notes(state, scores)}), run.folder / MODEL_FILE
+            )
         run.picture("validation", state.step, compared(judged, setup.val, card.labels))
         for kind, note in guards.after_validation(scores, read_metrics(run.folder), progress(setup, state)):
             run.say_once(kind, note)
@@ -370,7 +372,7 @@ def _log(setup: Setup, state: State, meter: Meter, rate: float) -> None:
 def _write_newest(setup: Setup, state: State, judged: Segmenter) -> None:
     """The newest model, and the curves."""
     folder = setup.run.folder
-    card = replace(setup.card, training=_notes(state, None))
+    card = replace(setup.card, training={**setup.card.training, **_notes(state, None)})
     save_model(judged, card, folder / LAST_FILE)
     if not (folder / MODEL_FILE).exists():  # stopped before the first validation
         save_model(judged, card, folder / MODEL_FILE)
