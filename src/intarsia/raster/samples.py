@@ -91,11 +91,10 @@ def _of_bytes(page: "TiffPage", stored: int, alpha: int, path: Path) -> Samples:
     )
 
 
-def _by_pillow(raw: NDArray[Any], mode: str) -> NDArray[Any]:
-    image = Image.frombuffer(
-        mode, (raw.shape[1], raw.shape[0]), np.ascontiguousarray(raw).tobytes(), "raw", mode, 0, 1
-    )
-    return np.array((image.convert("RGBA") if mode == "RGBa" else image).convert("RGB"))
+def _by_pillow(raw: NDArray[Any], stored: str) -> NDArray[Any]:
+    """[h, w, 4] of one of Pillow's raw modes -> [h, w, 3]."""
+    size, mode = (raw.shape[1], raw.shape[0]), stored.upper()
+    return np.array(Image.frombytes(mode, size, np.ascontiguousarray(raw).tobytes(), "raw", stored).convert("RGB"))
 
 
 def full_pages(tiff: "TiffFile") -> "list[TiffPage]":

@@ -130,7 +130,8 @@ class TiffSource:
             if offset + count > handle.size:
                 raise EOFError("the file ends before it")
             handle.seek(offset)
-            segment = page.decode(handle.read(count) if count else None, index, jpegtables=page.jpegtables)[0]
+            content = handle.read(count) if count else None
+            segment = page.decode(content, index, jpegtables=page.jpegtables)[0]
         except Exception as error:  # decoders raise almost anything
             if "'imagecodecs'" in str(error):
                 raise  # nothing is damaged: a decoder is missing
