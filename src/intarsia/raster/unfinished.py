@@ -52,8 +52,8 @@ class Unfinished:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        self._file = None
         self._beside.replace(self.path)
+        self._file = None
 
     @property
     def finished(self) -> bool:

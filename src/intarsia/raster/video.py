@@ -80,8 +80,8 @@ class Video:
                 if frame is None:
                     break
                 number += 1
-                lasts = float(frame.duration * frame.time_base) if frame.duration else float(1 / (self.rate or 25))
-                end = (frame.time or 0.0) + lasts
+                lasts = frame.duration * stream.time_base if frame.duration else 1 / (self.rate or Fraction(25))
+                end = float(lasts + (frame.pts * stream.time_base if frame.pts is not None else end))
                 yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
         missing = (expected or 0.0) - end
         if missing > max(_MISSING_SECONDS, 3 / float(self.rate or 25)) or not number:
