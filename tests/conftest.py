@@ -1,6 +1,7 @@
 """What several test files use: drawn scenes on disk, and a writer of pairs."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,3 +96,11 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubCache:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return HubCache(tmp_path / "hub")
+
+
+@pytest.fixture
+def without_imagecodecs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tifffile as it is where imagecodecs is not installed: imported anew, and without it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tifffile"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)

@@ -2,7 +2,6 @@
 
 import struct
 import zlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -468,7 +467,7 @@ class TestImage:
         with pytest.raises(DataError, match=r"image\.png: 3 bands, but 5 are expected"):
             read_image(tmp_path / "image.png", 5)
 
-    @pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is installed")
+    @pytest.mark.usefixtures("without_imagecodecs")
     def test_compression_beyond_pillow_names_the_extra(self, tmp_path):
         Image.fromarray(COLOURS[:, :, 0].astype(np.uint16)).save(tmp_path / "image.tif", compression="tiff_lzw")
         with pytest.raises(DataError, match=r"image\.tif: .*intarsia\[codecs\]"):

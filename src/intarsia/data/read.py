@@ -65,9 +65,9 @@ def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
         DataError: missing, not an image, damaged, 16-bit colours outside TIFF, or other bands than wanted.
     """
     path = Path(path)
-    with _decoding(path):
+    with decoding(path):
         image = _read_tiff(path) if _needs_tifffile(path) else _read_with_pillow(path)
-    return _with_bands(image, bands, path)
+    return with_bands(image, bands, path)
 
 
 class Undecodable(DataError):
@@ -118,7 +118,7 @@ def decode_mask(path: str | Path) -> MaskPixels:
         DataError: missing, damaged, several frames, or with values outside 0..65535.
     """
     path = Path(path)
-    with _decoding(path):
+    with decoding(path):
         if _needs_tifffile(path):
             array = _stored(_tiff_array(path, _drawn), path)
             return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, bits=8 * array.dtype.itemsize)
@@ -216,7 +216,7 @@ def _stored(array: NDArray[Any], path: Path) -> NDArray[Any]:
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[None]:
+def decoding(path: Path) -> Iterator[None]:
     """Turns whatever a decoder raises into a `DataError` that names the file."""
     try:
         yield
@@ -290,7 +290,7 @@ def orientation(path: Path) -> int:
     Raises:
         DataError: no picture.
     """
-    with _decoding(path):
+    with decoding(path):
         if _needs_tifffile(path):
             import tifffile  # as in _needs_tifffile
 
@@ -332,8 +332,7 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
 
 def _png_bit_depth(path: Path) -> int:
     with path.open("rb") as file:
-        header = file.read(25)
-    return header[24]  # PNG: 8 bytes signature, then IHDR: length, name, width, height (4 each), bit depth
+        return file.read(25)[24]  # 8 bytes signature; IHDR: length, name, width, height (4 each), bit depth
 
 
 def _needs_tifffile(path: Path) -> bool:
@@ -388,7 +387,8 @@ def _turn_of(tiff: "TiffFile") -> int:
     return turn if turn in _TURNS else 1
 
 
-def _with_bands(image: NDArray[Any], bands: int | None, path: Path) -> NDArray[Any]:
+def with_bands(image: NDArray[Any], bands: int | None, path: Path) -> NDArray[Any]:
+    """[H, W, found] -> [H, W, bands] as in `read_image`; a `DataError` where there is no way."""
     found = image.shape[2]
     if bands is None or bands == found:
         return image

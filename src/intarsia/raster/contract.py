@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from intarsia.tiles import Window
 
 # GRS 80 and WGS 84 agree in these to within a tenth of a millimetre.
-_EQUATOR = 6_378_137.0
+_EQUATOR = 6_378_137.0  # metres
 _ECCENTRICITY_SQUARED = 0.006_694_379_990_14
 
 
 class Scale(Protocol):
     """What a pixel measures."""
 
-    unit: str
-    """Of length: m, mm, µm, ..."""
+    @property
+    def unit(self) -> str:
+        """Of length: m, mm, µm, ..."""
 
     def areas(self, top: int, bottom: int) -> NDArray[np.float64]:
         """Area of one pixel in each of the rows from `top` to before `bottom`, in unit²: [bottom - top]."""
@@ -63,13 +64,41 @@ class GlobeScale:
     unit: str = "m"
 
     def areas(self, top: int, bottom: int) -> NDArray[np.float64]:
-        """See `Scale`. Exact: the area between two parallels, Snyder (1987), Map Projections, formula 3-12."""
-        edges = np.radians(self.latitude + self.height * np.arange(top, bottom + 1))
-        e = math.sqrt(_ECCENTRICITY_SQUARED)
-        sine = np.sin(edges)
-        q = (1 - e * e) * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e)
-        belts = np.abs(np.diff(q)) * _EQUATOR**2 / 2
-        return np.asarray(belts * math.radians(abs(self.width)))
+        """See `Scale`; what lies beyond a pole has none."""
+        edges = np.clip(self.latitude + self.height * np.arange(top, bottom + 1), -90, 90)
+        return _belts(np.radians(edges)) * math.radians(abs(self.width))
+
+
+@dataclass(frozen=True)
+class WebMercatorScale:
+    """A `Scale` of pixels of web maps (EPSG:3857), whose metres are true at the equator only.
+
+    Attributes:
+        y: of the upper edge of the first row, in metres of the map.
+        height: of a pixel in metres of the map; negative where rows go south.
+        width: of a pixel in metres of the map.
+    """
+
+    y: float
+    height: float
+    width: float
+    unit: str = "m"
+
+    def areas(self, top: int, bottom: int) -> NDArray[np.float64]:
+        """See `Scale`. Snyder (1987), Map Projections, formula 7-4 with the radius of the equator."""
+        edges = np.arctan(np.sinh((self.y + self.height * np.arange(top, bottom + 1)) / _EQUATOR))
+        return _belts(edges) * abs(self.width) / _EQUATOR
+
+
+def _belts(edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] area between each two of N + 1 parallels, in m² a radian of longitude.
+
+    Exact: Snyder (1987), Map Projections, formula 3-12.
+    """
+    e = math.sqrt(_ECCENTRICITY_SQUARED)
+    sine = np.sin(edges)
+    q = (1 - e * e) * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e)
+    return np.asarray(np.abs(np.diff(q)) * _EQUATOR**2 / 2)
 
 
 @dataclass(frozen=True)
@@ -101,6 +130,8 @@ class Source(Protocol):
     scale: Scale | None
     in_memory: bool
     """Whether the whole picture is decoded already, so that a window costs nothing."""
+    note: str
+    """What should be told of it once, such as a place that could not be read; mostly empty."""
 
     def read(self, window: Window) -> NDArray[Any]:
         """[height, width, bands] raw values of a window that lies within the picture.

@@ -1,0 +1,123 @@
+"""Opening a picture of whatever kind: the one place that knows them all."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intarsia.data.read import IMAGE_SUFFIXES, decoding, with_bands
+from intarsia.errors import DataError, SettingsError
+from intarsia.raster.contract import Source, Window
+from intarsia.raster.geotiff import GeoTiffSource
+from intarsia.raster.pictures import Decoded
+from intarsia.raster.samples import NODATA, PLACE_TAGS, full_pages
+from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, is_slide
+from intarsia.raster.tiff import TiffSource
+from intarsia.raster.video import VIDEO_SUFFIXES
+
+SUFFIXES = IMAGE_SUFFIXES | SLIDE_SUFFIXES | VIDEO_SUFFIXES
+"""Of all files that prediction reads."""
+
+LARGE_BYTES = 128 << 20  # a TIFF that takes more is read window by window
+
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|/vsi|(s3|gs|https?):", re.IGNORECASE)
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NO_PLACE = "its place on earth is not read. Install what reads it: pip install 'intarsia[geo]'"
+
+
+def open_source(
+    path: str | Path, bands: int | None = None, *, level: int | None = None, mpp: float | None = None
+) -> Source:
+    """Opens a picture of any kind and size.
+
+    Slides and large TIFFs are read window by window; a GeoTIFF too, with its place, where rasterio is installed,
+    and otherwise without, which its `note` says. All else is decoded whole.
+
+    Args:
+        path: of a file here.
+        bands: wanted; grey becomes 3 equal bands and colour becomes grey (1) where needed. None keeps the file's.
+        level: of a slide's pyramid; 0 is the finest.
+        mpp: wanted µm a pixel of a slide.
+
+    Raises:
+        DataError: no file here, no picture, damaged, or other bands than wanted.
+        SettingsError: a level or mpp of what is no slide, or one that the slide does not have.
+        MachineError: a slide, and openslide is not installed.
+    """
+    if _REMOTE.match(str(path)):
+        raise DataError(f"{path}: is no file here. Download it first.")
+    path = Path(path)
+    source = _opened(path, level, mpp)
+    if bands is None or bands == source.bands:
+        return source
+    try:
+        return _Banded(source, bands)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _opened(path: Path, level: int | None, mpp: float | None) -> Source:
+    with decoding(path), path.open("rb") as file:
+        start = file.read(512)
+    tiff = start.startswith(_TIFF_STARTS)
+    wanted = level is not None or mpp is not None
+    if path.suffix.lower() in SLIDE_SUFFIXES or (tiff and (wanted or is_slide(path))):
+        return SlideSource(path, level=level, mpp=mpp)
+    if wanted:
+        option = f"mpp={mpp:g}" if level is None else f"level={level}"
+        raise SettingsError(f"{path}: {option}: is no slide; other pictures have one size. Leave it out.")
+    if start.lstrip().startswith(b"<VRTDataset"):
+        raise DataError(
+            f"{path}: is a GDAL VRT, which only points at other files. Write it as one GeoTIFF: `gdal_translate "
+            f"{path.name} whole.tif`."
+        )
+    return _opened_tiff(path) if tiff else Decoded.of_file(path)
+
+
+def _opened_tiff(path: Path) -> Source:
+    import tifffile  # a sixth of a second, and most pictures are no TIFF
+
+    with decoding(path), tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        placed = not PLACE_TAGS.isdisjoint(page.tags.keys())
+        told = placed or NODATA in page.tags
+        several = len(tiff.pages) > 1
+        copies = several and len(full_pages(tiff)) == 1  # beside smaller ones of itself
+        large = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8 > LARGE_BYTES
+    if told or copies:
+        if find_spec("rasterio") is not None:
+            return GeoTiffSource(path)
+        return TiffSource(path, f"{path}: {_NO_PLACE}" if placed else "")
+    return TiffSource(path) if large else Decoded.of_file(path)
+
+
+class _Banded:
+    """A `Source` with other bands than the file has, as `with_bands` makes them."""
+
+    def __init__(self, source: Source, bands: int) -> None:
+        self._source = source
+        self.bands = bands
+        self.path = source.path
+        self._adapted(np.zeros((1, 1, source.bands), source.dtype))
+        self.note = source.note
+        self.height, self.width, self.dtype = source.height, source.width, source.dtype
+        self.georeference, self.scale, self.in_memory = source.georeference, source.scale, source.in_memory
+
+    def _adapted(self, image: NDArray[Any]) -> NDArray[Any]:
+        return with_bands(image, self.bands, self.path)
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """See `Source`."""
+        return self._adapted(self._source.read(window))
+
+    def without_data(self, window: Window) -> NDArray[np.bool_] | None:
+        """See `Source`."""
+        return self._source.without_data(window)
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._source.close()

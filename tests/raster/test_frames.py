@@ -1,0 +1,215 @@
+"""Stacks of pages, and what counts as frames."""
+
+import os
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from intarsia.data.read import read_image
+from intarsia.errors import DataError
+from intarsia.raster.frames import Stack, is_frames, open_frames
+from intarsia.raster.video import Video, VideoWriter
+from tests.raster.conftest import numbers
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize(("bands", "planar"), [(1, False), (3, False), (3, True), (5, True)])
+def test_each_page_is_a_picture(tmp_path, dtype, bands, planar):
+    pages = numbers((4, 20, 30, bands), dtype)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in pages:
+            stored = np.moveaxis(page, -1, 0) if planar else page
+            file.write(
+                stored if bands > 1 else page[:, :, 0],
+                photometric="minisblack",
+                planarconfig=("separate" if planar else "contig") if bands > 1 else None,
+                compression="deflate",
+            )
+    stack = open_frames(tmp_path / "a.tif")
+    assert isinstance(stack, Stack)
+    assert (stack.rate, stack.count) == (None, 4)
+    for _ in range(2):  # each iteration begins anew
+        read = list(stack)
+        assert read[0].dtype == dtype
+        assert np.array_equal(read, pages)
+
+
+def test_pages_that_pillow_writes(tmp_path):
+    pages = [Image.fromarray(page) for page in numbers((3, 8, 9, 3), "uint8")]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert is_frames(tmp_path / "a.tif")
+    assert np.array_equal(list(Stack(tmp_path / "a.tif")), [np.asarray(page) for page in pages])
+
+
+def test_a_damaged_page_is_told_after_the_good_ones(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", numbers((4, 20, 30), "uint16"), compression="deflate", photometric="minisblack"
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        offset, count = file.pages[2].dataoffsets[0], file.pages[2].databytecounts[0]
+    with (tmp_path / "a.tif").open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(b"\xa5" * count)
+    frames = iter(Stack(tmp_path / "a.tif"))
+    assert len([next(frames), next(frames)]) == 2
+    with pytest.raises(DataError, match=r"a\.tif: damaged after page 2 of 4: "):
+        next(frames)
+
+
+def test_what_counts_as_frames(tmp_path):
+    tifffile.imwrite(tmp_path / "one.tif", numbers((20, 30), "uint8"))
+    tifffile.imwrite(tmp_path / "stack.tif", numbers((5, 20, 30), "uint8"), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "wide.tif", numbers((5, 20, 30), "uint16"), photometric="minisblack")
+    with tifffile.TiffWriter(tmp_path / "sizes.tif") as file:
+        file.write(numbers((20, 30), "uint8"))
+        file.write(numbers((10, 15), "uint8"))
+    with tifffile.TiffWriter(tmp_path / "pyramid.tif") as file:
+        file.write(numbers((20, 30), "uint8"))
+        file.write(numbers((20, 30), "uint8"), subfiletype=1)
+    (tmp_path / "bad.tif").write_text("hello")
+    found = {
+        name: is_frames(tmp_path / f"{name}.tif") for name in ("one", "stack", "wide", "sizes", "pyramid", "bad")
+    }
+    assert found == dict.fromkeys(found, False) | {"stack": True, "wide": True}
+    assert is_frames("film.MP4")
+    assert not is_frames("photo.png")
+    assert not is_frames("gone.tif")
+    for name, words in (
+        ("one", "holds one page"),
+        ("sizes", "holds pages of 2 sizes"),
+        ("pyramid", "holds one page"),
+    ):
+        with pytest.raises(DataError, match=rf"{name}\.tif: {words}"):
+            Stack(tmp_path / f"{name}.tif")
+
+
+def test_pages_that_are_the_bands_of_a_picture(tmp_path):
+    """`read_image` takes pages of 16 bits for bands; of bytes it does not."""
+    for dtype, one_picture in (("uint16", True), ("uint8", False)):
+        path = tmp_path / f"{dtype}.tif"
+        tifffile.imwrite(path, numbers((5, 20, 30), dtype), photometric="minisblack")
+        assert is_frames(path, 5) == (not one_picture)
+        assert is_frames(path, 1)
+        if one_picture:
+            assert read_image(path, 5).shape == (20, 30, 5)
+
+
+def drawn(number: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A frame that compresses well: a square that moves over a slope."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    frame = np.stack([columns, rows, (rows + columns) // 2], axis=-1).astype(np.uint8)
+    frame[10:26, number % 40 : number % 40 + 16] = (250, 240, 20)
+    return frame
+
+
+def film(path, frames: int = 60, size: tuple[int, int] = (48, 64), rate: Fraction | None = None) -> None:
+    writer = VideoWriter(path, rate)
+    for number in range(frames):
+        writer.write(drawn(number, size))
+    writer.close()
+
+
+@pytest.mark.parametrize("size", [(48, 64), (47, 64), (48, 63), (101, 77)])
+def test_a_video_of_any_size_comes_back(tmp_path, size):
+    film(tmp_path / "a.mp4", 12, size, Fraction(30000, 1001))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    video = open_frames(tmp_path / "a.mp4")
+    assert isinstance(video, Video)
+    assert (video.rate, video.count) == (Fraction(30000, 1001), 12)
+    for number, frame in enumerate(video):
+        assert frame.shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
+        assert frame.dtype == np.uint8
+        off = np.abs(frame[: size[0], : size[1]].astype(int) - drawn(number, size))
+        assert off.mean() < 6  # lossy, with colours at half the size
+    assert number == 11
+
+
+def test_what_browsers_play(tmp_path):
+    import av
+
+    film(tmp_path / "a.mp4")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    content = (tmp_path / "a.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")  # plays before all of it has come
+
+
+def encoded(path, codec: str, frames: int = 100, turn: int = 0, audio: bool = False) -> None:
+    """A video of another container or codec, of noise, by PyAV."""
+    import av
+
+    options = {"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if turn:
+            stream.set_display_rotation(turn)
+        if audio:
+            container.add_stream("aac", rate=8000)
+        for number in range(frames):
+            frame = numbers((48, 64, 3), "uint8", number) if not turn else drawn(number)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+KINDS = [
+    ("a.mp4", "libx264"),
+    ("a.mkv", "libx264"),
+    ("a.webm", "libvpx-vp9"),
+    ("a.avi", "mpeg4"),
+    ("a.mov", "mpeg4"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec"), KINDS)
+def test_a_broken_tail(tmp_path, name, codec):
+    path = tmp_path / name
+    encoded(path, codec)
+    assert len(list(Video(path))) == 100
+    os.truncate(path, path.stat().st_size * 6 // 10)
+    frames: list[np.ndarray] = []
+    with pytest.raises(DataError, match=rf"{name}: damaged after frame \d+ \(\d\.\d s\): ") as raised:
+        frames.extend(Video(path))
+    assert 40 < len(frames) < 65
+    assert f"after frame {len(frames)} ({len(frames) / 25:.1f} s)" in str(raised.value)
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_video_is_turned_upright(tmp_path, turn):
+    encoded(tmp_path / "plain.mp4", "libx264", 3)
+    encoded(tmp_path / "turned.mp4", "libx264", 3, turn=turn)
+    frame = next(iter(Video(tmp_path / "turned.mp4")))
+    expected = np.rot90(drawn(0), turn // 90)  # counter-clockwise, as FFmpeg's option has it
+    assert frame.shape == expected.shape
+    assert np.abs(frame.astype(int) - expected).mean() < 12
+
+
+class TestNothingElseIsOpened:
+    def test_a_playlist_of_another_name(self, tmp_path):
+        film(tmp_path / "secret.mp4", 3)
+        (tmp_path / "a.mp4").write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{tmp_path}/secret.mp4\n#EXT-X-ENDLIST\n"
+        )
+        with pytest.raises(DataError, match=r"a\.mp4: is no video"):
+            Video(tmp_path / "a.mp4")
+
+    def test_what_is_no_video(self, tmp_path):
+        (tmp_path / "a.mp4").write_text("hello")
+        with pytest.raises(DataError, match=r"a\.mp4: is no video, or damaged"):
+            Video(tmp_path / "a.mp4")
+        with pytest.raises(DataError, match=r"gone\.mp4: does not exist"):
+            Video(tmp_path / "gone.mp4")
+
+
+def test_memory_of_a_film_is_that_of_a_frame(tmp_path):
+    """Frames come one by one: a film that nobody could hold begins at once."""
+    film(tmp_path / "a.mp4", 40)
+    frames = iter(Video(tmp_path / "a.mp4"))
+    for before, after in pairwise([next(frames) for _ in range(5)]):
+        assert not np.array_equal(before, after)
+    frames.close()
