@@ -1,6 +1,6 @@
 """Outlines of objects along pixel edges, as valid polygons with holes.
 
-Coordinates are (x, y) in pixels, x to the right and y down, with (0, 0) at the upper left corner of the first pixel.
+Coordinates are (x, y) in pixels, x to the right and y down, with (0, 0) at the first pixel's upper left corner.
 
 Where two pixels of an object meet at a corner only, its outline crosses over from one to the other. As an object is
 4-connected, each ring is then simple: one around the outside, the others around holes, touching at corners at most.
@@ -93,7 +93,7 @@ def _portions(ends: Integers) -> Iterator[tuple[int, int]]:
     """From and to of whole objects' corners, about `_CORNERS_AT_ONCE` together."""
     start = 0
     while start < ends[-1]:
-        end = int(ends[min(np.searchsorted(ends, start + _CORNERS_AT_ONCE), len(ends) - 1)])
+        end = int(ends[min(int(np.searchsorted(ends, start + _CORNERS_AT_ONCE)), len(ends) - 1)])
         yield start, end
         start = end
 

@@ -99,9 +99,13 @@ class Pieces:
         """A row outside the picture, below the last one."""
         return self._strip(np.zeros((1, self.width), dtype=np.uint8), outside=True)
 
+    def roots(self) -> Integers:
+        """[P] the lowest number among the pieces that each is one with by now."""
+        return followed(self._joined_to[: self.count])
+
     def objects(self) -> tuple[Integers, int]:
-        """[P] the object that each piece belongs to, in the order of first pixels, and how many objects there are."""
-        root = _followed(self._joined_to[: self.count].copy())
+        """[P] the object that each piece belongs to, in the order of first pixels, and the number of objects."""
+        root = self.roots()
         stays = root == np.arange(self.count)
         return (np.cumsum(stays) - 1)[root], int(stays.sum())
 
@@ -174,7 +178,7 @@ def connected(nodes: int, first: Integers, second: Integers) -> Integers:
     root = np.arange(nodes)
     while len(first):
         np.minimum.at(root, np.maximum(first, second), np.minimum(first, second))
-        root = _followed(root)
+        root = followed(root)
         first, second = root[first], root[second]
         apart = first != second
         first, second = first[apart], second[apart]
@@ -190,7 +194,7 @@ def room(array: NDArray[Any], size: int, fill: int = 0) -> NDArray[Any]:
     return longer
 
 
-def _followed(root: Integers) -> Integers:
+def followed(root: Integers) -> Integers:
     """Each node's root, from a forest in which each points to one that is nearer to it."""
     while True:
         nearer = root[root]
