@@ -54,7 +54,8 @@ def joined(records: Iterable[dict[str, Any]], names: Sequence[str]) -> dict[str,
         records: of distinct file names.
         names: of the classes, by class index.
     """
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for picture in sorted(records, key=lambda picture: str(picture["file_name"])):
         image = {"id": len(images) + 1, **{key: picture[key] for key in ("file_name", "height", "width")}}
         images.append(image)
@@ -100,13 +101,10 @@ def run_lengths(outline: shapely.Polygon | shapely.MultiPolygon, height: int, wi
     crossings = y1[edges] + (columns + 0.5 - x1[edges]) * slopes
     rows = np.clip(np.ceil(crossings - 0.5), 0, height).astype(np.int64)
     changes, times = np.unique(columns * height + rows, return_counts=True)
-    return np.diff(changes[times % 2 == 1], prepend=0, append=height * width)
+    return np.asarray(np.diff(changes[times % 2 == 1], prepend=0, append=height * width))
 
 
 def _flat(points: NDArray[np.float64]) -> list[float]:
-    if (points == points.round()).all():
-        points = points.astype(np.int64)  # type: ignore[assignment]  # 3, not 3.0
-    else:
-        points = points.round(_FINEST)
-    flat: list[float] = points.ravel().tolist()
+    whole = (points == points.round()).all()  # 3, not 3.0
+    flat: list[float] = (points.astype(np.int64) if whole else points.round(_FINEST)).ravel().tolist()
     return flat

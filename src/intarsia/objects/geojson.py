@@ -29,8 +29,8 @@ def features(
 ) -> Iterator[dict[str, Any]]:
     """A GeoJSON feature of each object, in their order; ids count from 1.
 
-    The outer ring runs counter-clockwise in the coordinates as numbers, holes run clockwise. Coordinates are rounded
-    to less than a ten-thousandth of a pixel.
+    The outer ring runs counter-clockwise in the coordinates as numbers, holes run clockwise. Coordinates are
+    rounded to less than a ten-thousandth of a pixel.
 
     Args:
         objects: with outlines, which may have been simplified.
@@ -68,7 +68,7 @@ def collection(
 def lines(
     objects: Objects, names: Sequence[str], georeference: Georeference | None = None, unit: str = ""
 ) -> Iterator[str]:
-    """The JSON text of `collection`, a line for each feature, for files that are better not held in memory whole."""
+    """The JSON text of `collection` in pieces, a line for each feature."""
     yield json.dumps(_head(georeference), ensure_ascii=False)[:-1] + ', "features": ['
     comma = "\n"
     for feature in features(objects, names, georeference, unit):

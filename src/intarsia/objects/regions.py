@@ -115,19 +115,15 @@ class Sums:
             np.minimum.at(column[name], owners, own[name])
         for name in ("bottom", "right"):
             np.maximum.at(column[name], owners, own[name])
-        areas = None
-        if self._areas is not None and len(self._areas_met) == 1:
-            areas = column["pixels"] * next(
-                iter(self._areas_met)
-            )  # equal objects have equal areas, to the last bit
-        elif self._areas is not None:
-            areas = np.bincount(owners, weights=room(self._area, size)[:size], minlength=count)
+        areas = np.bincount(owners, weights=room(self._area, size)[:size], minlength=count)
+        if len(self._areas_met) == 1:
+            areas = column["pixels"] * next(iter(self._areas_met))  # equal objects have equal areas to the last bit
         return Objects(
             classes=column["class"],
             pixels=column["pixels"],
             boxes=np.stack([column[name] for name in ("top", "left", "bottom", "right")], axis=1),
             centroids=np.stack([column["y"], column["x"]], axis=1) / (2 * column["pixels"][:, None]),
-            areas=areas,
+            areas=None if self._areas is None else np.asarray(areas, dtype=np.float64),
             outlines=outlines,
         )
 
