@@ -148,7 +148,7 @@ def test_more_than_255_classes_are_scored(tmp_path: Path) -> None:
     own = Predictor(own.segmenter, replace(own.card, labels=replace(own.labels, ignore=(65535,))))
     write_pair(tmp_path, "wide", noise(12, 12, 3), mask, "val")
     scores = evaluate(own, tmp_path)
-    predicted = own.predict(noise(12, 12, 3))
+    predicted = own.predict(noise(12, 12, 3)).mask
     assert scores.ignored_pixels == 12
     assert scores.confusion.trace() == (predicted[1:] == mask[1:]).sum()
     assert np.array_equal(scores.confusion.sum(axis=1), np.bincount(mask[1:].ravel(), minlength=300))

@@ -114,7 +114,7 @@ def test_a_network_of_ones_own(answer: str, scenes: Path, tmp_path: Path) -> Non
     run = train(scenes, tmp_path / "run", settings(), model=Own(answer)).folder
     predictor = load(run, network=Own(answer))
     assert predictor.card.model.name == "custom"
-    mask = predictor.predict(intarsia.read_image(next((scenes / "images" / "val").iterdir())))
+    mask = predictor.predict(intarsia.read_image(next((scenes / "images" / "val").iterdir()))).mask
     assert mask.shape == (48, 64)
     assert evaluate(predictor, scenes).images == 2
     with pytest.raises(

@@ -30,14 +30,14 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 @SIZES
 def test_classes_and_logits_have_the_images_size(predictor: Predictor, size: tuple[int, int]) -> None:
     image = noise(*size, 3)
-    classes, logits = predictor.predict(image), predictor.logits(image)
+    classes, logits = predictor.predict(image).mask, predictor.logits(image)
     assert (classes.shape, classes.dtype) == (size, np.uint8)
     assert (logits.shape, logits.dtype) == ((3, *size), np.float32)
     assert np.array_equal(classes, logits.argmax(axis=0))
 
 
 def test_the_small_model_is_no_trivial_one(predictor: Predictor) -> None:
-    assert np.unique(predictor.predict(noise(64, 64, 3))).tolist() == [0, 1, 2]
+    assert np.unique(predictor.predict(noise(64, 64, 3)).mask).tolist() == [0, 1, 2]
 
 
 def test_logits_are_those_of_the_saved_segmenter(predictor: Predictor) -> None:
@@ -50,26 +50,26 @@ def test_logits_are_those_of_the_saved_segmenter(predictor: Predictor) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.float64])
 def test_the_type_of_the_numbers_does_not_matter(predictor: Predictor, dtype: type) -> None:
     image = noise(12, 10, 3)
-    assert np.array_equal(predictor.predict(image.astype(dtype)), predictor.predict(image))
+    assert np.array_equal(predictor.predict(image.astype(dtype)).mask, predictor.predict(image).mask)
 
 
 @pytest.mark.parametrize("bands", [1, 5])
 def test_any_number_of_bands(bands: int, tmp_path: Path) -> None:
     own = load(saved_model(tmp_path / "model.safetensors", bands=bands), "cpu")
-    assert own.predict(noise(9, 11, bands)).shape == (9, 11)
+    assert own.predict(noise(9, 11, bands)).mask.shape == (9, 11)
 
 
 def test_one_band_may_come_without_its_axis(tmp_path: Path) -> None:
     own = load(saved_model(tmp_path / "model.safetensors", bands=1), "cpu")
-    assert np.array_equal(own.predict(noise(9, 11)), own.predict(noise(9, 11)[:, :, None]))
+    assert np.array_equal(own.predict(noise(9, 11)).mask, own.predict(noise(9, 11)[:, :, None]).mask)
 
 
 def test_flipped_and_read_only_arrays_are_as_good_as_any(predictor: Predictor) -> None:
     """OpenCV's BGR is turned with a negative stride; NumPy's view of a Pillow picture is read-only."""
     image = noise(12, 10, 3)
     for view in (image[..., ::-1], image[::-1], image[:, ::2], image.transpose(1, 0, 2)):
-        assert np.array_equal(predictor.predict(view), predictor.predict(view.copy()))
-    assert np.array_equal(predictor.predict(np.asarray(Image.fromarray(image))), predictor.predict(image))
+        assert np.array_equal(predictor.predict(view).mask, predictor.predict(view.copy()).mask)
+    assert np.array_equal(predictor.predict(np.asarray(Image.fromarray(image))).mask, predictor.predict(image).mask)
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 1), (5, 6, 4), (2, 5, 6, 3), (0, 6, 3), (5, 0, 3), (6,)], ids=str)
@@ -81,7 +81,7 @@ def test_what_is_no_image_of_this_model_is_refused(predictor: Predictor, shape: 
 def test_more_than_255_classes_come_as_16_bit(tmp_path: Path) -> None:
     labels = Labels.of_values(range(300))
     own = load(saved_model(tmp_path / "model.safetensors", labels), "cpu")
-    classes = own.predict(noise(64, 64, 3))
+    classes = own.predict(noise(64, 64, 3)).mask
     assert classes.dtype == np.uint16
     assert classes.max() > 255
     assert own.labels == labels
@@ -145,14 +145,14 @@ def test_an_ensemble_gives_the_mean_of_the_probabilities(ensemble: Path, size: t
     logits = together.logits(image)
     assert (logits.shape, logits.dtype) == ((3, *size), np.float32)
     assert np.exp(logits) == pytest.approx(np.mean(of_each, axis=0), abs=1e-5)
-    assert np.array_equal(together.predict(image), logits.argmax(axis=0))
+    assert np.array_equal(together.predict(image).mask, logits.argmax(axis=0))
 
 
 def test_its_members_do_not_agree_everywhere(ensemble: Path) -> None:
     """Nor is it one of them: else the test above would not say much."""
     image = noise(64, 64, 3)
-    of_each = [load(ensemble / f"fold-{number}", "cpu").predict(image) for number in (1, 2, 3)]
-    together = load(ensemble, "cpu").predict(image)
+    of_each = [load(ensemble / f"fold-{number}", "cpu").predict(image).mask for number in (1, 2, 3)]
+    together = load(ensemble, "cpu").predict(image).mask
     assert all((one != together).any() for one in of_each)
 
 
@@ -176,7 +176,7 @@ def test_a_class_that_no_member_believes_in_is_no_nan(tmp_path: Path) -> None:
     save_model(segmenter, card, tmp_path / "fold-1" / "model.safetensors")
     together = load(listed(tmp_path, "fold-1"), "cpu")
     assert not np.isnan(together.logits(noise(9, 9, 3))).any()
-    assert together.predict(noise(9, 9, 3)).tolist() == [[1] * 9] * 9
+    assert together.predict(noise(9, 9, 3)).mask.tolist() == [[1] * 9] * 9
 
 
 OTHERS = {

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, Full, Queue
@@ -14,7 +14,7 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, made in another thread, at most `depth` before they are asked for.
 
     What the other thread raises is raised here. When the caller stops early, so does it.
@@ -57,7 +57,7 @@ class _Failure:
         self.error = error
 
 
-def mapped(function: Callable[[S], T], items: Iterable[S], threads: int, depth: int) -> Iterator[T]:
+def mapped(function: Callable[[S], T], items: Iterable[S], threads: int, depth: int) -> Generator[T, None, None]:
     """function(item) for each item, in order, computed by threads, at most `depth` before they are asked for."""
     pending: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:

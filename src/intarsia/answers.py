@@ -47,7 +47,8 @@ def entropy_of(logits: Tensor) -> Tensor:
     """[H, W] float32: Shannon's entropy over the classes by its largest value, log C: 0 (sure) to 1 (no idea)."""
     if len(logits) == 1:
         return torch.zeros(logits.shape[1:], device=logits.device)
-    return torch.special.entr(probabilities_of(logits)).sum(dim=0) / math.log(len(logits))
+    nats: Tensor = torch.special.entr(probabilities_of(logits)).sum(dim=0)
+    return nats / math.log(len(logits))
 
 
 def indices_of(names: Sequence[str], of: Sequence[str], option: str) -> list[int]:

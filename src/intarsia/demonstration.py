@@ -7,7 +7,7 @@ from intarsia.errors import SettingsError
 from intarsia.evaluation import evaluate
 from intarsia.files import writing
 from intarsia.metrics import Scores
-from intarsia.prediction import OUTPUTS, predict
+from intarsia.prediction import predict
 from intarsia.settings import make_settings
 from intarsia.synthetic.scenes import write_scenes
 from intarsia.training import train
@@ -40,5 +40,5 @@ def demo(out: str | Path = "demo", say: Callable[[str], None] = lambda text: Non
     if training.stopped_by:
         raise KeyboardInterrupt
     scores = evaluate(training.folder, data, "test")
-    predict(training.folder, data / "images" / "test", out / "predictions", save=tuple(OUTPUTS))
+    predict(training.folder, data / "images" / "test", out / "predictions", save=("masks", "overlays", "triptychs"))
     return scores

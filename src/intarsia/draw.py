@@ -199,10 +199,15 @@ def write_mask(mask: NDArray[Any], labels: Labels, path: Path) -> None:
     """Writes class indices [H, W] as an index PNG with the classes' colours; 16-bit grey above 255 classes."""
     picture = Image.fromarray(mask.astype(labels.mask_dtype))
     if labels.mask_dtype is np.uint8:
-        palette = np.full((256, 3), IGNORED_COLOR, dtype=np.uint8)
-        palette[: len(labels)] = labels.colors
-        picture.putpalette(palette.tobytes())
+        picture.putpalette(palette(labels).tobytes())
     _write_png(picture, path)
+
+
+def palette(labels: Labels) -> Picture:
+    """[256, 3] the colours of 8-bit index pictures; whatever is no class is light grey."""
+    colors = np.full((256, 3), IGNORED_COLOR, dtype=np.uint8)
+    colors[: len(labels)] = labels.colors
+    return colors
 
 
 def _write_png(picture: Image.Image, path: Path) -> None:

@@ -3,18 +3,17 @@
 Training's validation, evaluate and predict all pass through here, so that a score belongs to what predict writes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intarsia.ahead import ahead
 from intarsia.data.dataset import memory_bytes, to_tensor
 from intarsia.errors import MachineError
 from intarsia.networks.ensemble import Model
@@ -26,8 +25,7 @@ _SMALLEST_TILE = 256
 _LARGEST_WHOLE = 16_000_000  # pixels of a picture that is predicted in one piece, where memory allows
 _SHARE = 4  # of the memory at hand, the part that a prediction may take
 
-Read = Callable[[Window], NDArray[Any]]
-"""[height, width, bands] raw values of a window."""
+A = TypeVar("A", NDArray[Any], Tensor)
 
 
 def predict_logits(model: Model, image: NDArray[Any]) -> Tensor:
@@ -68,28 +66,26 @@ def predict_classes(model: Model, image: NDArray[Any]) -> Tensor:
     if height * width <= _TILE**2:
         return predict_logits(model, image).argmax(dim=0)
     classes = torch.empty(height, width, dtype=torch.int64, device=model.mean.device)
-    for (top, left, rows, columns), logits in predict_blocks(
-        model, lambda window: cut(image, window), tiling_for(model, height, width)
-    ):
-        classes[top : top + rows, left : left + columns] = logits.argmax(dim=0)
+    tiling = tiling_for(model, height, width)
+    for window, logits in predict_blocks(model, (cut(image, window) for window in tiling.windows), tiling):
+        cut(classes, window)[:] = logits.argmax(dim=0)
     return classes
 
 
-def cut(image: NDArray[Any], window: Window) -> NDArray[Any]:
-    """The part of an array [H, W, ...] that lies in a window."""
+def cut(image: A, window: Window) -> A:
+    """The part of an array or tensor [H, W, ...] that lies in a window."""
     return image[window.top : window.top + window.height, window.left : window.left + window.width]
 
 
-def predict_blocks(model: Model, read: Read, tiling: Tiling, batch: int = 1) -> Iterator[Block]:
+def predict_blocks(model: Model, pixels: Iterable[NDArray[Any]], tiling: Tiling, batch: int = 1) -> Iterator[Block]:
     """Logits of a picture of any size, in blocks; memory grows with the tiles, not with the picture.
 
     Args:
         model: in eval mode, on any device.
-        read: gives a window of the picture; called in another thread, in order.
+        pixels: [h, w, bands] raw values of the tiling's windows, in their order.
         tiling: which windows; see `tiling_for`.
         batch: tiles that the network sees at once.
     """
-    pixels = ahead(map(read, tiling.windows), depth=batch + 1)
     return blended(_answers(model, pixels, batch), tiling)
 
 

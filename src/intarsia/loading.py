@@ -1,8 +1,10 @@
 """Loading: a model file, a run folder or an ensemble of runs -> a model that is ready to use."""
 
 import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -10,14 +12,23 @@ from numpy.typing import NDArray
 from torch import nn
 
 from intarsia.errors import DataError, ModelFileError
-from intarsia.inference import find_device, predict_classes, predict_logits
+from intarsia.inference import find_device, predict_blocks, predict_logits
 from intarsia.labels import Labels
 from intarsia.modelfile import ModelCard, load_model
 from intarsia.networks.ensemble import Ensemble
 from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter
+from intarsia.options import PredictOptions, make_options
+from intarsia.raster.contract import Source
+from intarsia.raster.opening import open_source
+from intarsia.raster.pictures import Decoded
+from intarsia.results.plan import Plan
+from intarsia.results.result import Result, answered
 
 ENSEMBLE_FILE = "ensemble.json"  # in a folder of runs: which belong together
+
+Picture = NDArray[Any] | str | Path
+"""[H, W, bands] or [H, W] raw values, or the path of a file."""
 
 
 class Predictor:
@@ -37,20 +48,58 @@ class Predictor:
         """Class names, colours and stored values."""
         return self.card.labels
 
-    def predict(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Class indices of one image.
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts too
+        self, image: Picture, options: Mapping[str, Any] | PredictOptions | None = None
+    ) -> Result: ...
+    @overload
+    def predict(
+        self, image: Sequence[Picture], options: Mapping[str, Any] | PredictOptions | None = None
+    ) -> list[Result]: ...
+
+    def predict(
+        self, image: Picture | Sequence[Picture], options: Mapping[str, Any] | PredictOptions | None = None
+    ) -> Result | list[Result]:
+        """The answer to an image of any size: `.mask`, `.probabilities`, `.overlay()`, `.polygons()`, `.areas()`.
 
         Args:
-            image: [H, W, bands] or [H, W] raw values, as `read_image` gives them; RGB where there are 3 bands.
+            image: [H, W, bands] or [H, W] raw values, as `read_image` gives them (RGB where there are 3 bands); or
+                the path of a picture, GeoTIFF or slide; or a list of such.
+            options: how; see `PredictOptions`.
 
         Returns:
-            [H, W] class indices, uint8 (uint16 above 255 classes).
+            A result, or a list of them.
 
         Raises:
-            DataError: the image has another shape or number of bands.
+            DataError: the image has another shape or number of bands, or its file cannot be read.
+            SettingsError: an option that does not exist, or out of range.
         """
-        classes = predict_classes(self.segmenter, self._checked(image))
-        return classes.cpu().numpy().astype(self.labels.mask_dtype)
+        plan = self.plan(options)
+        if isinstance(image, np.ndarray | str | Path):
+            return self._answered(image, plan)
+        return [self._answered(one, plan) for one in image]
+
+    def plan(self, options: Mapping[str, Any] | PredictOptions | None = None) -> Plan:
+        """What options mean for this model.
+
+        Raises:
+            SettingsError: an option that does not exist, out of range, or not for this model.
+        """
+        chosen = options if isinstance(options, PredictOptions) else make_options(options or {})
+        return Plan.of(self.segmenter, self.labels, chosen, max(self.card.training.get("size", (0,))))
+
+    def _answered(self, image: Picture, plan: Plan) -> Result:
+        options = plan.options
+
+        def opened() -> Source:
+            if isinstance(image, np.ndarray):
+                return Decoded(self._checked(image))
+            return open_source(image, self.card.bands, level=options.level, mpp=options.mpp)
+
+        with closing(opened()) as source:
+            tiling = plan.tiling(source)
+            blocks = predict_blocks(plan.model, map(source.read, tiling.windows), tiling)
+            return answered(source, plan, blocks, opened)
 
     def logits(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """[C, H, W] float32 logits of one image; arguments as for `predict`."""

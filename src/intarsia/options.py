@@ -10,6 +10,11 @@ from intarsia.quantities import Share, listed
 from intarsia.settings import Section
 
 
+def _alone(threshold: object) -> object:
+    """A number alone -> that of the class without a name: the one of two that is not the background."""
+    return {"": threshold} if isinstance(threshold, int | float) else threshold
+
+
 def _parts(shard: object) -> object:
     """`1/4` -> (1, 4); anything else is left to the validator."""
     if isinstance(shard, str) and shard.count("/") == 1:
@@ -31,9 +36,9 @@ class PredictOptions(Section):
         False,
         description="average the answers to the picture at three sizes, as it is and mirrored; six times as long",
     )
-    threshold: dict[str, Share] = Field(
+    threshold: Annotated[dict[str, Share], BeforeValidator(_alone)] = Field(
         default_factory=dict,
-        description="{class: probability from which on it is taken}; the other classes share what is left",
+        description="{class: probability from which on it is taken}; of two classes, the number alone",
     )
     min_area: Annotated[int, Field(ge=0)] = Field(
         0, description="specks and holes of fewer pixels are given to what surrounds them"

@@ -1,27 +1,31 @@
-"""Predicting files and folders: masks, overlays and triptychs, with the folder structure kept."""
+"""Predicting files and folders: any number of pictures of any size, resumable, shared among processes.
 
-from collections.abc import Callable, Sequence
+Results lie below the output's name with the folder structure kept. `prediction.json` says which model and options
+they are of, so that another model's are never taken for finished.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+import torch
 
-from intarsia import draw
-from intarsia.data.read import IMAGE_SUFFIXES, read_image
-from intarsia.errors import DataError, SettingsError, did_you_mean
-from intarsia.files import make_folder
-from intarsia.labels import Labels
+from intarsia.distributed import World, joined
+from intarsia.errors import SettingsError, did_you_mean
+from intarsia.files import make_folder, sweep, write_whole
+from intarsia.inputs import find_images
 from intarsia.loading import Predictor, load
+from intarsia.options import PredictOptions, make_options
+from intarsia.pipeline import CHUNK, Job, Outcome, Pipeline, portions
+from intarsia.results.outputs import all_outputs, is_finished
+from intarsia.results.plan import Plan
+from intarsia.results.summaries import summarise
 
-Writer = Callable[[NDArray[Any], NDArray[Any], Labels, Path], None]
-"""(image [H, W, bands], class indices [H, W], labels, path): writes one result."""
-
-OUTPUTS: dict[str, Writer] = {
-    "masks": lambda image, mask, labels, path: draw.write_mask(mask, labels, path),
-    "overlays": lambda image, mask, labels, path: draw.write_picture(draw.overlay(image, mask, labels), path),
-    "triptychs": lambda image, mask, labels, path: draw.write_picture(draw.triptych(image, mask, labels), path),
-}
+MANIFEST = "prediction.json"
+_NOT_OF_THE_RESULTS = {"shard", "compile"}  # options that may differ between calls that fill one folder
 
 
 @dataclass(frozen=True)
@@ -30,19 +34,24 @@ class Prediction:
 
     Attributes:
         out: the folder that was written to.
-        written: relative paths without suffix, one for each image; results are `out/<output>/<path>.png`.
+        written: relative paths without suffix, one for each image; results are `out/<output>/<path>.<suffix>`.
         failed: images that could not be read, each with its message.
+        finished: relative paths of those whose results were there already.
+        notes: what should be known of the results.
     """
 
     out: Path
     written: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
+    finished: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def predict(
     model: str | Path | Predictor,
     inputs: str | Path | Sequence[str | Path],
     out: str | Path,
+    options: Mapping[str, Any] | PredictOptions | None = None,
     *,
     save: Sequence[str] = ("masks",),
     device: str | None = None,
@@ -50,85 +59,145 @@ def predict(
 ) -> Prediction:
     """Predicts images and writes the results, at each image's own upright size.
 
+    What is finished from an earlier call with the same model and options is left alone: the same call again goes on
+    where the last one was stopped. Under torchrun the processes share the images.
+
     Args:
         model: a run folder, a model file, or what `load` returned.
-        inputs: image files, and folders that are searched with their sub-folders.
-        out: results are written to `out/<output>/<path below the input folder>.png`.
-        save: any of "masks" (index PNG with the classes' colours; 16-bit above 256 classes), "overlays",
-            "triptychs" (image | mask | overlay with a legend).
+        inputs: image files, slides, videos; folders that are searched with their sub-folders; patterns; text files
+            with a path in each line.
+        out: results are written to `out/<output>/<path below the input folder>.<suffix>`.
+        options: how; see `PredictOptions`.
+        save: names of outputs; see `outputs`.
         device: as for `load`.
-        progress: called with the number of images done and of all.
+        progress: called with the number of images done and of all; for one large image, of its blocks.
 
     Returns:
         What was written. An image that cannot be read is named there; the others are done all the same.
 
     Raises:
-        SettingsError: an output that does not exist, or an input folder that lies in `out`.
+        SettingsError: an output or option that does not exist, an input folder that lies in `out`, or results of
+            another model or other options there.
         DataError: no images, or two that would be written to one file.
         ModelFileError: no model of ours.
-        MachineError: `out` cannot be written.
+        MachineError: `out` cannot be written, memory is full, or a library is missing.
     """
-    for name in save:
-        if name not in OUTPUTS:
-            raise SettingsError(f"--save {name}: is unknown. {did_you_mean(name, OUTPUTS)}")
-    out = Path(out)
-    images = find_images([inputs] if isinstance(inputs, str | Path) else inputs, out)
-    predictor = model if isinstance(model, Predictor) else load(model, device)
-    make_folder(out)
-    written: list[Path] = []
-    failed: list[tuple[Path, str]] = []
-    for done, (relative, path) in enumerate(images.items(), start=1):
+    chosen = options if isinstance(options, PredictOptions) else make_options(options or {})
+    names = tuple(dict.fromkeys(save))
+    for name in names:
+        if name not in all_outputs():
+            raise SettingsError(f"--save {name}: is unknown. {did_you_mean(name, all_outputs())}")
+    folder = Path(out)
+    with joined() as world:
+        jobs = [
+            Job(relative, path)
+            for relative, path in find_images(
+                [inputs] if isinstance(inputs, str | Path) else inputs, folder
+            ).items()
+        ]
+        predictor = model if isinstance(model, Predictor) else load(model, device)
+        plan = predictor.plan(chosen)
+        task = Task(folder, names, jobs, plan)
+        world.told(lambda: _begin(task, predictor, alone=world.size == chosen.shard[1] == 1))
+        outcome, finished = _share(world, task, progress)
+        return _ended(world, task, outcome, finished)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done by all processes together.
+
+    Attributes:
+        out: the folder of the results.
+        save: names of outputs.
+        jobs: the pictures.
+        plan: how.
+    """
+
+    out: Path
+    save: tuple[str, ...]
+    jobs: Sequence[Job]
+    plan: Plan
+
+    def has_finished(self, job: Job) -> bool:
+        """Whether all results of a picture are there."""
+        return all(is_finished(self.out, name, job.relative) for name in self.save)
+
+
+def _begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
+    """Makes the folder of the results, or makes sure that what it holds belongs to these."""
+    out = task.out
+    manifest = out / MANIFEST
+    own = {
+        "model": _fingerprint(predictor),
+        "options": task.plan.options.model_dump(mode="json", exclude=_NOT_OF_THE_RESULTS, exclude_defaults=True),
+    }
+    if manifest.exists():
         try:
-            image = read_image(path, predictor.card.bands)
-        except DataError as error:
-            failed.append((path, str(error)))
-        else:
-            mask = predictor.predict(image)
-            for name in save:
-                target = out / name / relative.parent / f"{relative.name}.png"
-                make_folder(target.parent)
-                OUTPUTS[name](image, mask, predictor.labels, target)
-            written.append(relative)
-        progress(done, len(images))
-    return Prediction(out, tuple(written), tuple(failed))
+            found = json.loads(manifest.read_bytes())
+        except ValueError:
+            found = {}
+        if found != own:
+            raise SettingsError(
+                f"--out {out}: holds results of {_differing(found, own)}. Choose another folder, or remove it."
+            )
+    else:
+        for job in task.jobs:
+            for name in task.save:
+                if is_finished(out, name, job.relative):
+                    raise SettingsError(
+                        f"--out {out}: {out / name} holds files that predict did not write, and would overwrite. "
+                        "Choose another folder."
+                    )
+        make_folder(out)
+        write_whole(manifest, json.dumps(own, indent=2).encode() + b"\n")
+    if alone:  # what other processes are at is not to be swept away
+        for folder in {path.parent for path in out.rglob(".*.tmp")}:
+            sweep(folder)
 
 
-def find_images(inputs: Sequence[str | Path], out: Path) -> dict[Path, Path]:
-    """{path of the result without suffix: image file}, in order; what lies in `out` are earlier results.
-
-    Raises:
-        SettingsError: an input folder lies in `out`, where everything counts as an earlier result.
-        DataError: an input does not exist, nothing was found, or two images would have one result.
-    """
-    found: dict[Path, Path] = {}
-    for given in map(Path, inputs):
-        if given.is_dir():
-            if _below(given, out):
-                raise SettingsError(f"--out {out}: holds the input folder {given}. Choose one beside or below it.")
-            paths = [path for path in sorted(given.rglob("*")) if _is_image(path, given) and not _below(path, out)]
-            entries = {path: path.relative_to(given) for path in paths}
-        elif given.exists():
-            entries = {given: Path(given.name)}
-        else:
-            raise DataError(f"{given}: does not exist.")
-        for path, relative in entries.items():
-            result = relative.with_suffix("")
-            if result in found and found[result] != path:
-                raise DataError(
-                    f"{found[result]} and {path}: both would be written as {result}.png. Predict one apart."
-                )
-            found[result] = path
-    if not found:
-        raise DataError(
-            f"No images in {', '.join(map(str, inputs))}. Read are {', '.join(sorted(IMAGE_SUFFIXES))}."
-        )
-    return found
+def _differing(found: Any, own: dict[str, Any]) -> str:  # noqa: ANN401 - whatever the file holds
+    if not isinstance(found, dict) or found.get("model") != own["model"]:
+        return "another model"
+    before, now = found.get("options", {}), own["options"]
+    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    defaults = PredictOptions().model_dump(mode="json")
+    told = [
+        f"{name}: {before.get(name, defaults.get(name))}, not {now.get(name, defaults[name])}" for name in names
+    ]
+    return f"other options ({', '.join(told)})"
 
 
-def _is_image(path: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
+def _fingerprint(predictor: Predictor) -> str:
+    """SHA-256 over the weights and classes of a model."""
+    digest = hashlib.sha256(json.dumps(predictor.labels.to_dict(), sort_keys=True).encode())
+    for name, tensor in sorted(predictor.segmenter.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
-def _below(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def _share(world: World, task: Task, progress: Callable[[int, int], None]) -> tuple[Outcome, list[Path]]:
+    """Predicts this process's chunks; what is finished stays."""
+    number, of = task.plan.options.shard
+    chunks = list(portions(task.jobs, CHUNK))[(number - 1) * world.size + world.rank :: of * world.size]
+    finished = {job for chunk in chunks for job in chunk if task.has_finished(job)}
+    waiting = [chunk for chunk in chunks if not finished.issuperset(chunk)]
+    outcome = Pipeline(task.plan, task.out, task.save, progress).run(waiting, finished)
+    written = set(outcome.written)
+    return outcome, [job.relative for job in finished if job.relative not in written]
+
+
+def _ended(world: World, task: Task, outcome: Outcome, finished: list[Path]) -> Prediction:
+    """What all processes did, in the order of the pictures; the first writes what is told of all together."""
+    everyone = world.collected((outcome, finished))
+    order = {job.relative: place for place, job in enumerate(task.jobs)}
+    place = {job.path: order[job.relative] for job in task.jobs}
+    notes = world.told(lambda: summarise(task.out, task.save, [job.relative for job in task.jobs], task.plan))
+    return Prediction(
+        task.out,
+        tuple(sorted((path for one, _ in everyone for path in one.written), key=order.__getitem__)),
+        tuple(sorted((pair for one, _ in everyone for pair in one.failed), key=lambda pair: place[pair[0]])),
+        tuple(sorted((path for _, paths in everyone for path in paths), key=order.__getitem__)),
+        tuple(dict.fromkeys([note for one, _ in everyone for note in one.notes] + notes)),
+    )

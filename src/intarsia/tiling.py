@@ -37,6 +37,11 @@ class Tiling:
         return cls(spans(height, tile, overlap, step), spans(width, tile, overlap, step))
 
     @property
+    def whole(self) -> bool:
+        """Whether there is but one tile, the picture itself."""
+        return len(self.rows) == len(self.columns) == 1
+
+    @property
     def windows(self) -> Iterator[Window]:
         """What the network sees, in the order in which it must be asked."""
         for row in self.rows:

@@ -9,6 +9,7 @@ import typer
 
 from intarsia._version import __version__
 from intarsia.cli.data import app as data_app
+from intarsia.cli.prediction import Model, predict
 from intarsia.cli.training import Data, Device, train
 from intarsia.errors import DataError, counted
 
@@ -20,8 +21,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(data_app, name="data")
-
-Model = Annotated[Path, typer.Argument(help="A run folder, a model file, or a folder of runs.")]
 
 
 def _version(asked: bool) -> None:
@@ -137,26 +136,7 @@ def evaluate(
         print_scores(scores)
 
 
-@app.command()
-def predict(
-    model: Model,
-    inputs: Annotated[list[Path], typer.Argument(help="Images, and folders of images.")],
-    out: Annotated[Path, typer.Option(help="Results go to OUT/masks, OUT/overlays, ...")],
-    save: Annotated[str, typer.Option(help="Any of masks,overlays,triptychs, comma-separated.")] = "masks",
-    device: Device = None,
-) -> None:
-    """Predict images of any size, at their own size, with the folder structure kept."""
-    from intarsia.prediction import predict as run_prediction
-    from intarsia.terminal import count_on_terminal
-
-    outputs = [name.strip() for name in save.split(",") if name.strip()]
-    prediction = run_prediction(
-        model, inputs, out, save=outputs, device=device, progress=count_on_terminal("predicting")
-    )
-    typer.echo(f"{len(prediction.written)} images predicted: {', '.join(str(out / name) for name in outputs)}")
-    if prediction.failed:
-        reasons = "\n".join(reason for _, reason in prediction.failed)
-        raise DataError(f"{len(prediction.failed)} images could not be read and were left out:\n{reasons}")
+app.command()(predict)
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from intarsia.tiles import Window
+from intarsia.tiles import Window as Window
 
 # GRS 80 and WGS 84 agree in these to within a tenth of a millimetre.
 _EQUATOR = 6_378_137.0  # metres

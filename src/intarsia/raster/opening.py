@@ -47,8 +47,7 @@ def open_source(
         SettingsError: a level or mpp of what is no slide, or one that the slide does not have.
         MachineError: a slide, and openslide is not installed.
     """
-    if _REMOTE.match(str(path)):
-        raise DataError(f"{path}: is no file here. Download it first.")
+    refuse_remote(path)
     path = Path(path)
     source = _opened(path, level, mpp)
     if bands is None or bands == source.bands:
@@ -58,6 +57,16 @@ def open_source(
     except BaseException:
         source.close()
         raise
+
+
+def refuse_remote(path: str | Path) -> None:
+    """Nothing is fetched, and no library is asked to.
+
+    Raises:
+        DataError: the path names something on a network.
+    """
+    if _REMOTE.match(str(path)):
+        raise DataError(f"{path}: is no file here. Download it first.")
 
 
 def _opened(path: Path, level: int | None, mpp: float | None) -> Source:

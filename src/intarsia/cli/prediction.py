@@ -1,0 +1,121 @@
+"""The command `predict`."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from intarsia.cli.training import Device
+from intarsia.errors import DataError, SettingsError, counted
+
+if TYPE_CHECKING:
+    from intarsia.prediction import Prediction
+
+Model = Annotated[Path, typer.Argument(help="A run folder, a model file, or a folder of runs.")]
+
+_large = partial(typer.Option, rich_help_panel="Pictures of any size")
+_better = partial(typer.Option, rich_help_panel="Better answers")
+_measured = partial(typer.Option, rich_help_panel="Objects and measures")
+_many = partial(typer.Option, rich_help_panel="Many pictures")
+
+_INPUTS = "Pictures, GeoTIFFs, slides, videos; folders; patterns; text files (.txt) with a path in each line."
+_OUTPUTS = "Any of masks,overlays,triptychs,probabilities,confidence,entropy,polygons,coco,instances,areas."
+
+
+def predict(  # noqa: PLR0913 - the contract's options
+    model: Model,
+    inputs: Annotated[list[str], typer.Argument(help=_INPUTS)],
+    out: Annotated[Path, typer.Option(help="Results go to OUT/masks, OUT/overlays, ...")],
+    save: Annotated[str, typer.Option(metavar="NAMES", help=_OUTPUTS)] = "masks",
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    tile: Annotated[int | None, _large(help="Side of the tiles in pixels; left out: by memory.")] = None,
+    overlap: Annotated[int | None, _large(help="Of the tiles in pixels; left out: an eighth.")] = None,
+    level: Annotated[int | None, _large(help="Of a slide's pyramid; 0 is the finest.")] = None,
+    mpp: Annotated[float | None, _large(help="Microns per pixel at which a slide is seen.")] = None,
+    tta: Annotated[bool, _better("--tta", help="Ask at 3 sizes, mirrored too; 6 times as long.")] = False,
+    threshold: Annotated[
+        list[str] | None, _better(metavar="[CLASS=]P", help="Take a class from this probability on; repeatable.")
+    ] = None,
+    min_area: Annotated[int | None, _better(metavar="PIXELS", help="Remove smaller specks and holes.")] = None,
+    classes: Annotated[
+        str | None, _measured(metavar="NAMES", help="Outline and count these; left out: all but the background.")
+    ] = None,
+    touching: Annotated[bool, _measured("--touching", help="Tell touching instances apart (watershed).")] = False,
+    tolerance: Annotated[float | None, _measured(metavar="PIXELS", help="Simplify polygons by this much.")] = None,
+    pixel_size: Annotated[str | None, _measured(metavar="LENGTH", help="What a pixel measures: 0.5mm.")] = None,
+    spacing: Annotated[str | None, _measured(metavar="Z,Y,X", help="Of a stack: 2mm,0.5mm,0.5mm.")] = None,
+    float_probabilities: Annotated[
+        bool, _measured("--float-probabilities", help="32-bit floats instead of 8 bits.")
+    ] = False,
+    batch: Annotated[int | None, _many(help="Pictures that the network sees at once.")] = None,
+    shard: Annotated[str | None, _many(metavar="I/N", help="Do the I-th of N parts of the work.")] = None,
+    compiled: Annotated[bool, _many("--compile", help="torch.compile the network.")] = False,
+) -> None:
+    """Predict pictures of any size: masks, polygons, areas. The same command again goes on where it stopped."""
+    from intarsia.prediction import predict as run_prediction
+    from intarsia.terminal import count_on_terminal
+
+    options: dict[str, Any] = {
+        "tile": tile,
+        "overlap": overlap,
+        "level": level,
+        "mpp": mpp,
+        "tta": tta,
+        "threshold": _thresholds(threshold or []),
+        "min_area": min_area,
+        "classes": _names(classes or ""),
+        "touching": touching,
+        "tolerance": tolerance,
+        "pixel_size": pixel_size,
+        "spacing": spacing,
+        "float_probabilities": float_probabilities,
+        "batch": batch,
+        "shard": shard,
+        "compile": compiled,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    prediction = run_prediction(
+        model, inputs, out, given, save=_names(save), device=device, progress=count_on_terminal("predicting")
+    )
+    if os.environ.get("RANK", "0") == "0":
+        _tell(prediction, _names(save), as_json=as_json)
+    if prediction.failed:
+        reasons = "\n".join(reason for _, reason in prediction.failed)
+        raise DataError(f"{counted(len(prediction.failed), 'picture')} could not be read:\n{reasons}")
+
+
+def _tell(prediction: "Prediction", save: list[str], *, as_json: bool) -> None:
+    if as_json:
+        told = {
+            "out": str(prediction.out),
+            "written": [path.as_posix() for path in prediction.written],
+            "finished": [path.as_posix() for path in prediction.finished],
+            "failed": [{"path": str(path), "message": message} for path, message in prediction.failed],
+            "notes": list(prediction.notes),
+        }
+        typer.echo(json.dumps(told))
+        return
+    for note in prediction.notes:
+        typer.echo(note, err=True)
+    before = f" ({len(prediction.finished):,} were there already)" if prediction.finished else ""
+    folders = ", ".join(str(prediction.out / name) for name in save)
+    typer.echo(f"{counted(len(prediction.written), 'picture')} predicted{before}: {folders}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _thresholds(given: list[str]) -> dict[str, str]:
+    """`crack=0.3` texts -> {class: probability}; a number alone stands for the class without a name."""
+    found = {}
+    for text in given:
+        name, _, probability = text.rpartition("=")
+        if name in found:
+            raise SettingsError(f"--threshold {text}: the class stands twice.")
+        found[name] = probability
+    return found

@@ -1,0 +1,75 @@
+"""What is to be predicted: files, folders, patterns and lists of them -> pictures, each with its place."""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from intarsia.errors import DataError, SettingsError
+from intarsia.raster.opening import SUFFIXES, refuse_remote
+
+_LIST = ".txt"
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def find_images(inputs: Sequence[str | Path], out: Path) -> dict[Path, Path]:
+    """{path of the result without suffix: image file}, in order; what lies in `out` are earlier results.
+
+    Args:
+        inputs: files; folders, searched with their sub-folders; patterns such as `flight/*.tif`; text files (.txt)
+            with a path in each line, relative to that file.
+        out: the folder of the results.
+
+    Raises:
+        SettingsError: an input folder lies in `out`, where everything counts as an earlier result.
+        DataError: an input is missing or is no file here, nothing was found, or two images would have one result.
+    """
+    found: dict[Path, Path] = {}
+    for path, relative in (entry for given in inputs for entry in _entries(given, out)):
+        result = relative.with_suffix("")
+        if result in found and found[result] != path:
+            raise DataError(f"{found[result]} and {path}: both would be written as {result}. Predict one apart.")
+        found[result] = path
+    if not found:
+        raise DataError(f"No images in {', '.join(map(str, inputs))}. Read are {', '.join(sorted(SUFFIXES))}.")
+    return found
+
+
+def _entries(given: str | Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Image files of one input, each with its path below it."""
+    refuse_remote(given)
+    path = Path(given)
+    if path.is_dir():
+        yield from _images_in(path, out)
+    elif path.exists() and path.suffix.lower() == _LIST:
+        for line in filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())):
+            refuse_remote(line)
+            yield from _entries(path.parent / line, out)
+    elif path.exists():
+        yield path, Path(path.name)
+    elif _PATTERN.search(str(path)):
+        matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - of any root
+        if not matches:
+            raise DataError(f"{path}: matches no file.")
+        for match in matches:
+            yield from _entries(match, out)
+    else:
+        raise DataError(f"{path}: does not exist.")
+
+
+def _images_in(folder: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    if is_below(folder, out):
+        raise SettingsError(f"--out {out}: holds the input folder {folder}. Choose one beside or below it.")
+    for path in sorted(folder.rglob("*")):
+        if _is_image(path, folder) and not is_below(path, out):
+            yield path, path.relative_to(folder)
+
+
+def _is_image(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, links followed."""
+    return path.resolve().is_relative_to(folder.resolve())

@@ -1,0 +1,315 @@
+"""Reading, network and writing side by side: the way of many pictures through one model.
+
+Pictures are taken in fixed chunks of the list of all, and a chunk is predicted as a whole. So results do not
+depend, to the last bit, on where a prediction was interrupted, nor on how many processes share it.
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intarsia import draw
+from intarsia.ahead import ahead, mapped
+from intarsia.data.read import with_bands
+from intarsia.errors import DataError
+from intarsia.files import beside, make_folder, writing
+from intarsia.inference import predict_batch, predict_blocks
+from intarsia.raster.contract import Source
+from intarsia.raster.frames import Frames, is_frames, open_frames
+from intarsia.raster.opening import open_source
+from intarsia.raster.pictures import Decoded
+from intarsia.raster.video import VideoWriter
+from intarsia.results.outputs import Shown
+from intarsia.results.plan import Plan, Subject
+from intarsia.results.writing import write_answers
+from intarsia.tiles import Window
+from intarsia.tiling import Block, Tiling
+
+CHUNK = 8  # pictures
+_BATCH = {"cpu": 4}  # pictures at once; elsewhere a chunk
+_MOST_AT_ONCE = 4_000_000  # pixels of a batch
+_READERS, _WRITERS = 2, 2  # threads
+
+Progress = Callable[[int, int], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to predict.
+
+    Attributes:
+        relative: path of its results below each output's folder, without suffix.
+        path: of the picture.
+    """
+
+    relative: Path
+    path: Path
+
+
+@dataclass
+class Outcome:
+    """What became of the pictures of one process.
+
+    Attributes:
+        written: paths of results, as in `Job.relative`.
+        failed: pictures that could not be read, each with its message.
+        notes: what should be told once.
+    """
+
+    written: list[Path] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Pipeline:
+    """Takes chunks of pictures through the model, and writes their results.
+
+    Args:
+        plan: of the prediction.
+        out: the folder of the results.
+        save: names of outputs.
+        progress: see `prediction.predict`.
+    """
+
+    def __init__(self, plan: Plan, out: Path, save: Sequence[str], progress: Progress) -> None:
+        self._plan = plan
+        self._out = out
+        self._save = save
+        self._progress = progress
+        self._outcome = Outcome()
+        self._finished: AbstractSet[Job] = frozenset()
+        self._done = self._total = 0
+        self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="writer")
+        self._pending: deque[tuple[Job, Future[None]]] = deque()
+        self._batch = plan.options.batch or _BATCH.get(plan.model.mean.device.type, CHUNK)
+
+    def run(self, chunks: Sequence[Sequence[Job]], finished: AbstractSet[Job] = frozenset()) -> Outcome:
+        """Predicts all pictures of some chunks.
+
+        Args:
+            chunks: as they were cut from the list of all.
+            finished: large pictures and videos of these are left alone; small ones belong to the others' batches.
+
+        Raises:
+            MachineError: the disk is full, or the memory; what is finished stays.
+        """
+        jobs = [job for chunk in chunks for job in chunk]
+        self._total = len(jobs)
+        self._finished = finished
+        opened = mapped(self._opened, jobs, _READERS, depth=2 * CHUNK)
+        try:
+            for chunk in chunks:
+                self._predict(list(zip(chunk, islice(opened, len(chunk)), strict=True)))
+            self._settle(0)
+        finally:
+            opened.close()
+            self._writers.shutdown(cancel_futures=True)
+        return self._outcome
+
+    def _opened(self, job: Job) -> "Source | DataError | None":
+        """A picture that is decoded; why it cannot be; None for what is read piece by piece."""
+        try:
+            if is_frames(job.path, self._plan.model.bands):
+                return None
+            source = self._open(job)
+        except DataError as error:
+            return error
+        if source.in_memory:
+            return source
+        source.close()
+        return None
+
+    def _open(self, job: Job) -> Source:
+        options = self._plan.options
+        return open_source(job.path, self._plan.model.bands, level=options.level, mpp=options.mpp)
+
+    def _predict(self, chunk: "list[tuple[Job, Source | DataError | None]]") -> None:
+        by_size: dict[tuple[int, int], list[tuple[Job, Source]]] = {}
+        for job, source in chunk:
+            if isinstance(source, DataError):
+                self._failed(job, source)
+            elif source is not None and (tiling := self._plan.tiling(source)).whole:
+                by_size.setdefault((source.height, source.width), []).append((job, source))
+            elif job in self._finished:
+                self._count()
+            elif source is None:
+                self._piecewise(job)
+            else:
+                self._tilewise(job, source, map(source.read, tiling.windows), tiling)
+        for (height, width), alike in by_size.items():
+            self._batchwise(alike, Window(0, 0, height, width))
+
+    def _batchwise(self, alike: Sequence[tuple[Job, Source]], whole: Window) -> None:
+        """Pictures of equal size, some at once; they are written while the next are predicted."""
+        most = max(1, min(self._batch, _MOST_AT_ONCE // (whole.height * whole.width)))
+        for batch in portions(alike, most):
+            images = np.stack([source.read(whole) for _, source in batch])
+            for (job, source), logits in zip(batch, predict_batch(self._plan.model, images), strict=True):
+                subject = self._subject(source, job.relative)
+                future = self._writers.submit(self._write, subject, [Block(whole, logits)])
+                self._pending.append((job, future))
+                self._settle(2 * CHUNK)
+
+    def _piecewise(self, job: Job) -> None:
+        """What does not come into memory whole: a large picture, or the frames of a file."""
+        try:
+            if is_frames(job.path, self._plan.model.bands):
+                self._framewise(job)
+                return
+            with closing(self._open(job)) as source:
+                tiling = self._plan.tiling(source)
+                self._tilewise(job, source, self._windows(job, tiling), tiling)
+        except DataError as error:
+            self._failed(job, error)
+
+    def _windows(self, job: Job, tiling: Tiling) -> Iterator[NDArray[Any]]:
+        """The pixels of tiles, read by a source of their own: it belongs to the thread that asks first."""
+        with closing(self._open(job)) as source:
+            yield from map(source.read, tiling.windows)
+
+    def _tilewise(self, job: Job, source: Source, pixels: Iterable[NDArray[Any]], tiling: Tiling) -> None:
+        """One picture in tiles: one thread reads, one asks the network, this one writes."""
+        blocks: Iterable[Block] = ahead(predict_blocks(self._plan.model, ahead(pixels), tiling))
+        if self._total == 1:
+            blocks = self._counted(blocks, tiling)
+        try:
+            self._write(self._subject(source, job.relative), blocks)
+        except DataError as error:
+            self._failed(job, error)
+        else:
+            self._written(job)
+
+    def _counted(self, blocks: Iterable[Block], tiling: Tiling) -> Iterator[Block]:
+        """The blocks of the only picture, with progress."""
+        total = len(tiling.rows) * len(tiling.columns)
+        for done, block in enumerate(blocks, start=1):
+            yield block
+            self._progress(done, total)
+
+    def _framewise(self, job: Job) -> None:
+        """The frames of a video or stack, each as a picture in a folder; the overlays of a video become one."""
+        frames = open_frames(job.path)
+        save = list(self._save)
+        video = None
+        if "overlays" in save and frames.rate is not None:
+            save.remove("overlays")
+            path = self._out / "overlays" / job.relative.parent / f"{job.relative.name}.mp4"
+            make_folder(path.parent)
+            video = VideoWriter(path, frames.rate)
+        unfinished = beside(job.relative)  # a folder for each output, named when all frames are there
+        try:
+            self._each_frame(frames, unfinished, save, video)
+        except DataError as error:
+            self._failed(job, error)  # what came before is good
+        else:
+            self._written(job)
+        finally:
+            if video is not None:
+                video.discard()
+        for name in save:
+            _named(self._out / name / unfinished, self._out / name / job.relative)
+
+    def _each_frame(self, frames: Frames, folder: Path, save: Sequence[str], video: VideoWriter | None) -> None:
+        plan = self._plan
+        number = 0
+        try:
+            for portion in gathered(frames, self._batch):
+                images = [with_bands(image, plan.model.bands, frames.path) for image in portion]
+                answers = predict_batch(plan.model, np.stack(images))
+                shown = []
+                for image, logits in zip(images, answers, strict=True):
+                    number += 1
+                    subject = self._subject(Decoded(image, frames.path), folder / f"{number:06d}")
+                    block = Block(Window(0, 0, *image.shape[:2]), logits)
+                    shown.append(self._writers.submit(self._frame, subject, block, save, video is not None))
+                for future in shown:
+                    picture = future.result()
+                    if video is not None and picture is not None:
+                        video.write(picture)
+        finally:
+            if video is not None and number:
+                video.close()
+
+    def _frame(self, subject: Subject, block: Block, save: Sequence[str], drawn: bool) -> draw.Picture | None:
+        overlay = Shown(subject, "overlays", draw.overlay) if drawn else None
+        write_answers(subject, [block], save, [overlay] if overlay else [])
+        return overlay.picture() if overlay else None
+
+    def _subject(self, source: Source, relative: Path) -> Subject:
+        if source.note and source.note not in self._outcome.notes:
+            self._outcome.notes.append(source.note)
+        return Subject(source, self._plan, relative, self._out)
+
+    def _write(self, subject: Subject, blocks: Iterable[Block]) -> None:
+        write_answers(subject, blocks, self._save)
+
+    def _settle(self, most: int) -> None:
+        """Waits until no more than `most` pictures are being written."""
+        while len(self._pending) > most:
+            job, future = self._pending.popleft()
+            try:
+                future.result()
+            except DataError as error:
+                self._failed(job, error)
+            else:
+                self._written(job)
+
+    def _failed(self, job: Job, error: DataError) -> None:
+        self._outcome.failed.append((job.path, str(error)))
+        self._count()
+
+    def _written(self, job: Job) -> None:
+        self._outcome.written.append(job.relative)
+        self._count()
+
+    def _count(self) -> None:
+        self._done += 1
+        self._progress(self._done, self._total)
+
+
+def _named(unfinished: Path, path: Path) -> None:
+    """Gives a folder that is whole its name; an older one of that name gives way."""
+    if unfinished.exists():
+        with writing(path):
+            if path.exists():
+                shutil.rmtree(path)
+            unfinished.replace(path)
+
+
+def gathered(items: Iterable[T], most: int) -> Iterator[list[T]]:
+    """The items in order, at most so many at a time; what came before an error comes before it."""
+    waiting: list[T] = []
+    rest = iter(items)
+    while True:
+        failure = None
+        try:
+            while len(waiting) < most:
+                waiting.append(next(rest))
+        except StopIteration:
+            pass
+        except DataError as error:
+            failure = error
+        if waiting:
+            yield waiting
+        if failure:
+            raise failure
+        if len(waiting) < most:
+            return
+        waiting = []
+
+
+def portions(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """The items in order, at most so many at a time."""
+    for start in range(0, len(items), most):
+        yield items[start : start + most]

@@ -1,0 +1,135 @@
+"""What a prediction's options mean for a model, and for one picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from intarsia.answers import indices_of
+from intarsia.data.read import MOST_PIXELS
+from intarsia.errors import SettingsError
+from intarsia.files import make_folder
+from intarsia.inference import tiling_for
+from intarsia.labels import Labels
+from intarsia.networks.ensemble import Averaged, Ensemble, Model
+from intarsia.networks.segmenter import Segmenter
+from intarsia.objects.units import pixel_size, spacing
+from intarsia.options import PredictOptions
+from intarsia.raster.contract import Scale, Source
+from intarsia.tiling import Tiling
+
+_BACKGROUND = frozenset({"background", "bg", "void", "none", "other", "unlabeled", "unlabelled"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a prediction that does not depend on the picture.
+
+    Attributes:
+        model: that is asked, in eval mode.
+        labels: its classes.
+        options: as given.
+        thresholds: by class index; see `answers.classes_of`.
+        objects: class indices that are outlined and counted.
+        scale: that was given; None for that of each picture.
+        depth: from picture to picture of a stack, in the scale's unit; None for no stack.
+        least: side of the pictures that the model has learned from.
+    """
+
+    model: Model
+    labels: Labels
+    options: PredictOptions
+    thresholds: Mapping[int, float]
+    objects: tuple[int, ...]
+    scale: Scale | None
+    depth: float | None
+    least: int
+
+    @classmethod
+    def of(cls, model: Segmenter | Ensemble, labels: Labels, options: PredictOptions, least: int = 0) -> "Plan":
+        """The plan for a model.
+
+        Raises:
+            SettingsError: a class that it does not have, a threshold of nobody, a measure that is none.
+        """
+        stack = spacing(options.spacing) if options.spacing else None
+        given = stack.scale if stack else pixel_size(options.pixel_size) if options.pixel_size else None
+        asked: Model = Averaged(model).eval() if options.tta else model
+        if options.compile:
+            asked.compile()
+        objects = indices_of(options.classes, labels.names, "--classes") or foreground(labels)
+        depth = stack.depth if stack else None
+        return cls(
+            asked, labels, options, _thresholds(options.threshold, labels), tuple(objects), given, depth, least
+        )
+
+    def tiling(self, source: Source) -> Tiling:
+        """The tiles of a picture."""
+        options = self.options
+        return tiling_for(self.model, source.height, source.width, options.tile, options.overlap, self.least)
+
+    def scale_of(self, source: Source) -> Scale | None:
+        """What a picture's pixels measure; None where nobody says."""
+        return self.scale or source.scale
+
+
+def foreground(labels: Labels) -> list[int]:
+    """The classes that are things: all but the background; all, where nothing else is left."""
+    return [index for index, name in enumerate(labels.names) if name.lower() not in _BACKGROUND] or [
+        *range(len(labels))
+    ]
+
+
+def _thresholds(given: Mapping[str, float], labels: Labels) -> dict[int, float]:
+    if "" not in given:
+        return dict(zip(indices_of(list(given), labels.names, "--threshold"), given.values(), strict=True))
+    last = foreground(labels)[-1]
+    if len(labels) != 2:
+        raise SettingsError(
+            f"--threshold {given['']:g}: the model has {len(labels)} classes. Say which one: "
+            f"--threshold {labels.names[last]}={given['']:g}."
+        )
+    return {last: given[""]}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One picture, and where its results go.
+
+    Attributes:
+        source: the picture.
+        plan: of the prediction.
+        relative: path of its results below each output's folder, without suffix.
+        out: the folder of all results.
+    """
+
+    source: Source
+    plan: Plan
+    relative: Path
+    out: Path
+
+    @property
+    def labels(self) -> Labels:
+        """The classes."""
+        return self.plan.labels
+
+    @property
+    def options(self) -> PredictOptions:
+        """Of the prediction."""
+        return self.plan.options
+
+    @property
+    def scale(self) -> Scale | None:
+        """What the picture's pixels measure; None where nobody says."""
+        return self.plan.scale_of(self.source)
+
+    @property
+    def raster_suffix(self) -> str:
+        """Of masks and maps: TIFF for what has a place, and for what is too large to be opened as PNG."""
+        large = self.source.height * self.source.width > MOST_PIXELS
+        return ".tif" if large or self.source.georeference else ".png"
+
+    def path(self, output: str, suffix: str) -> Path:
+        """Where a result goes; its folder is made."""
+        path = self.out / output / self.relative.parent / f"{self.relative.name}{suffix}"
+        make_folder(path.parent)
+        return path
