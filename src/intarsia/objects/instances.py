@@ -2,8 +2,8 @@
 
 The watershed of the distance to the outside (Beucher and Lantuéjoul 1979; Meyer 1994, Topographic distance and
 watershed lines): each pixel belongs to the peak that the steepest way upwards leads to. A blob's bumps are peaks
-too, so that two peaks are one object unless the lower one rises clearly above the pass between them: by its dynamics
-(Grimaud 1992, A new measure of contrast: the dynamics).
+too, so that two peaks are one object unless the lower one rises clearly above the pass between them: by its
+dynamics (Grimaud 1992, A new measure of contrast: the dynamics).
 
 B basins.
 """
@@ -100,7 +100,7 @@ def split_touching(mask: NDArray[np.bool_], h: float | None = None) -> NDArray[n
     inside = np.ascontiguousarray(mask).view(np.uint8)
     if mask.all():
         return np.ones(mask.shape, dtype=np.int32)
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float32, copy=False)
     basins = _basins(distance)
     peaks = np.flatnonzero(mask.ravel() & (basins == np.arange(mask.size, dtype=basins.dtype)))
     number = np.zeros(mask.size, dtype=basins.dtype)
@@ -115,8 +115,8 @@ def split_touching(mask: NDArray[np.bool_], h: float | None = None) -> NDArray[n
 def _basins(distance: NDArray[np.float32]) -> Integers:
     """[H * W] the peak, as a flat index, that the steepest way upwards leads to from each pixel.
 
-    A pixel points to the highest of itself and its four neighbours, of equal ones to the last. A plateau gives peaks
-    of its own, which rise above nothing, and are merged.
+    A pixel points to the highest of itself and its four neighbours, of equal ones to the last. A plateau gives
+    peaks of its own, which rise above nothing, and are merged.
     """
     height, width = distance.shape
     number = np.int32 if distance.size < 1 << 31 else np.int64
@@ -196,4 +196,5 @@ def _numbered(owner: NDArray[Any]) -> NDArray[np.int32]:
     number = np.zeros(len(first), dtype=np.int32)
     number[order] = np.arange(1, len(first) + 1)
     number[-1] = 0
-    return number[owner]
+    ids: NDArray[np.int32] = number[owner]
+    return ids
