@@ -106,5 +106,5 @@ def run_lengths(outline: shapely.Polygon | shapely.MultiPolygon, height: int, wi
 
 def _flat(points: NDArray[np.float64]) -> list[float]:
     whole = (points == points.round()).all()  # 3, not 3.0
-    flat: list[float] = (points.astype(np.int64) if whole else points.round(_FINEST)).ravel().tolist()
+    flat: list[Any] = (points.astype(np.int64) if whole else points.round(_FINEST)).ravel().tolist()
     return flat

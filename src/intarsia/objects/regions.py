@@ -5,8 +5,9 @@ An object is a 4-connected set of pixels of one class.
 R runs, P pieces, N objects.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,27 @@ class Objects:
     def __len__(self) -> int:
         return len(self.classes)
 
-    @property
+    def rows(self, names: Sequence[str], unit: str = "") -> Iterator[dict[str, Any]]:
+        """A row for each object, for a table; ids count from 1.
+
+        Args:
+            names: of the classes, by class index.
+            unit: of length; areas are in its square.
+        """
+        for index, (kind, box) in enumerate(zip(self.classes.tolist(), self.boxes.tolist(), strict=True)):
+            y, x = self.centroids[index].tolist()
+            yield {
+                "id": index + 1,
+                "class": names[kind],
+                "pixels": int(self.pixels[index]),
+                **({} if self.areas is None else {f"area ({unit}²)": float(self.areas[index])}),
+                "x": x,
+                "y": y,
+                **dict(zip(("top", "left", "bottom", "right"), box, strict=True)),
+                "diameter": float(self.diameters[index]),
+            }
+
+    @cached_property
     def diameters(self) -> NDArray[np.float64]:
         """[N] diameter in pixels of a disc that has as many pixels."""
         return np.sqrt(4 * self.pixels / np.pi)
@@ -115,7 +136,8 @@ class Sums:
             np.minimum.at(column[name], owners, own[name])
         for name in ("bottom", "right"):
             np.maximum.at(column[name], owners, own[name])
-        areas = np.bincount(owners, weights=room(self._area, size)[:size], minlength=count)
+        summed = np.bincount(owners, weights=room(self._area, size)[:size], minlength=count)
+        areas: NDArray[np.float64] = summed.astype(np.float64)
         if len(self._areas_met) == 1:
             areas = column["pixels"] * next(iter(self._areas_met))  # equal objects have equal areas to the last bit
         return Objects(
@@ -123,7 +145,7 @@ class Sums:
             pixels=column["pixels"],
             boxes=np.stack([column[name] for name in ("top", "left", "bottom", "right")], axis=1),
             centroids=np.stack([column["y"], column["x"]], axis=1) / (2 * column["pixels"][:, None]),
-            areas=None if self._areas is None else np.asarray(areas, dtype=np.float64),
+            areas=None if self._areas is None else areas,
             outlines=outlines,
         )
 
@@ -132,13 +154,20 @@ class Regions:
     """Finds the objects of a picture of any height.
 
     Args:
-        classes: class indices that are looked at; leave out the background, and what is ignored.
+        classes: class indices that are looked at; leave out the background, and what is ignored. None looks at all.
         areas: of the pixels of rows; None where there is no scale.
         outlines: whether outlines are wanted.
+        besides: where `classes` is None, one that is left out all the same.
     """
 
-    def __init__(self, classes: Iterable[int], areas: Areas | None = None, outlines: bool = False) -> None:
-        self._pieces = Pieces(classes)
+    def __init__(
+        self,
+        classes: Iterable[int] | None,
+        areas: Areas | None = None,
+        outlines: bool = False,
+        besides: int = OUTSIDE,
+    ) -> None:
+        self._pieces = Pieces(classes, besides)
         self._sums = Sums(areas)
         self._corners = Corners() if outlines else None
 

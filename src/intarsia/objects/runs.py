@@ -62,16 +62,15 @@ class Pieces:
 
     Args:
         classes: those that are looked at; None looks at all.
-        besides: with None, a class that is not looked at all the same.
+        besides: where `classes` is None, one that is left out all the same.
     """
 
-    def __init__(self, classes: Iterable[int] | None = None, besides: int | None = None) -> None:
-        self._looked_at = np.full(_CLASSES + 1, classes is None)  # the last entry is that of OUTSIDE
+    def __init__(self, classes: Iterable[int] | None = None, besides: int = OUTSIDE) -> None:
+        self._besides = besides
+        self._looked_at: NDArray[np.bool_] | None = None
         if classes is not None:
+            self._looked_at = np.zeros(_CLASSES + 1, dtype=np.bool_)  # the last entry is that of OUTSIDE
             self._looked_at[list(classes)] = True
-        if besides is not None:
-            self._looked_at[besides] = False
-        self._looked_at[OUTSIDE] = False
         self._joined_to = np.empty(0, dtype=np.int64)
         self.count = 0
         self.height = 0
@@ -83,7 +82,8 @@ class Pieces:
         """The next rows, cut so that a strip is small enough; all strips must be taken.
 
         Args:
-            rows: [h, W] class indices, uint8 or uint16; W is always the same.
+            rows: [h, W] class indices, uint8 or uint16 (where all classes are looked at, any that are not
+                negative); W is always the same.
         """
         if not self.height:
             self.width = rows.shape[1]
@@ -149,7 +149,10 @@ class Pieces:
 
     def _joined(self, classes: Integers, upper: Integers, lower: Integers) -> Integers:
         """[R] piece of each run; new pieces get the next numbers, and those that meet here are joined."""
-        looked_at = self._looked_at[classes]
+        if self._looked_at is None:
+            looked_at = (classes != OUTSIDE) & (classes != self._besides)
+        else:
+            looked_at = self._looked_at[classes]
         one = (classes[upper] == classes[lower]) & looked_at[upper]
         above = np.flatnonzero(self._last_pieces != OUTSIDE)
         before = self._last_pieces[above]
