@@ -25,7 +25,7 @@ LARGE_BYTES = 128 << 20  # a TIFF that takes more is read window by window
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|/vsi|(s3|gs|https?):", re.IGNORECASE)
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_NO_PLACE = "its place on earth is not read. Install what reads it: pip install 'intarsia[geo]'"
+_NO_PLACE = "its place on earth, and what is no data, are not read. Install what does: pip install 'intarsia[geo]'"
 
 
 def open_source(
@@ -47,7 +47,7 @@ def open_source(
         SettingsError: a level or mpp of what is no slide, or one that the slide does not have.
         MachineError: a slide, and openslide is not installed.
     """
-    if _REMOTE.match(str(path)):
+    if _REMOTE.match(str(path)) and not Path(path).exists():
         raise DataError(f"{path}: is no file here. Download it first.")
     path = Path(path)
     source = _opened(path, level, mpp)
@@ -83,15 +83,14 @@ def _opened_tiff(path: Path) -> Source:
 
     with decoding(path), tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
-        placed = not PLACE_TAGS.isdisjoint(page.tags.keys())
-        told = placed or NODATA in page.tags
+        told = not (PLACE_TAGS | {NODATA}).isdisjoint(page.tags.keys())
         several = len(tiff.pages) > 1
         copies = several and len(full_pages(tiff)) == 1  # beside smaller ones of itself
         large = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8 > LARGE_BYTES
     if told or copies:
         if find_spec("rasterio") is not None:
             return GeoTiffSource(path)
-        return TiffSource(path, f"{path}: {_NO_PLACE}" if placed else "")
+        return TiffSource(path, f"{path}: {_NO_PLACE}" if told else "")
     return TiffSource(path) if large else Decoded.of_file(path)
 
 

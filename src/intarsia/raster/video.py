@@ -56,8 +56,9 @@ class Video:
                 f"{self.path}: is no video, or damaged at its start or end: {_reason(error)}."
             ) from None
         if not container.streams.video:
+            found = ", ".join(stream.type for stream in container.streams)
             container.close()
-            raise DataError(f"{self.path}: has no pictures, only {len(container.streams)} other streams.")
+            raise DataError(f"{self.path}: has no pictures, only {found or 'nothing'}.")
         return container
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
@@ -66,7 +67,7 @@ class Video:
         Raises:
             DataError: the file is damaged from here on.
         """
-        number, end = 0, 0.0
+        number, end, size = 0, 0.0, None
         with self._opened() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
@@ -79,7 +80,9 @@ class Video:
                     raise self._damaged(number, end, _reason(error)) from None
                 if frame is None:
                     break
-                number += 1
+                if size not in (None, (frame.height, frame.width)):
+                    raise self._damaged(number, end, f"frames of {frame.height}x{frame.width} begin there")
+                number, size = number + 1, (frame.height, frame.width)
                 lasts = frame.duration * stream.time_base if frame.duration else 1 / (self.rate or Fraction(25))
                 end = float(lasts + (frame.pts * stream.time_base if frame.pts is not None else end))
                 yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
