@@ -14,7 +14,7 @@ from intarsia.raster.contract import Source, Window
 from intarsia.raster.geotiff import GeoTiffSource
 from intarsia.raster.pictures import Decoded
 from intarsia.raster.samples import NODATA, PLACE_TAGS, full_pages
-from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, is_slide
+from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, is_slide, vendor
 from intarsia.raster.tiff import TiffSource
 from intarsia.raster.video import VIDEO_SUFFIXES
 
@@ -65,7 +65,7 @@ def _opened(path: Path, level: int | None, mpp: float | None) -> Source:
         start = file.read(512)
     tiff = start.startswith(_TIFF_STARTS)
     wanted = level is not None or mpp is not None
-    if path.suffix.lower() in SLIDE_SUFFIXES or (tiff and (wanted or is_slide(path))):
+    if path.suffix.lower() in SLIDE_SUFFIXES or (tiff and (is_slide(path) or (wanted and vendor(path)))):
         return SlideSource(path, level=level, mpp=mpp)
     if wanted:
         option = f"mpp={mpp:g}" if level is None else f"level={level}"
@@ -86,7 +86,10 @@ def _opened_tiff(path: Path) -> Source:
         told = not (PLACE_TAGS | {NODATA}).isdisjoint(page.tags.keys())
         several = len(tiff.pages) > 1
         copies = several and len(full_pages(tiff)) == 1  # beside smaller ones of itself
-        large = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8 > LARGE_BYTES
+        large = (
+            page.imagelength * page.imagewidth * page.samplesperpixel * max(8, page.bitspersample) // 8
+            > LARGE_BYTES
+        )
     if told or copies:
         if find_spec("rasterio") is not None:
             return GeoTiffSource(path)

@@ -52,7 +52,7 @@ class SlideSource:
         openslide = _library()
         with decoding(self.path):
             self.path.open("rb").close()  # what is not there is told as everywhere
-            if openslide.OpenSlide.detect_format(self.path) is None:
+            if vendor(self.path) is None:
                 raise DataError(f"{self.path}: is no slide that openslide knows.")
             self._slide = openslide.OpenSlide(self.path)
         self._openslide = openslide
@@ -135,14 +135,23 @@ class SlideSource:
 
 
 def is_slide(path: Path) -> bool:
-    """Whether openslide knows the file, if it is installed, as more than a tiled TIFF; always by the suffix."""
+    """Whether a file is one by its suffix, or by what openslide, if it is installed, knows of more than tiles."""
     if path.suffix.lower() in SLIDE_SUFFIXES:
         return True
     try:
-        openslide = _library()
+        return vendor(path) not in (None, "generic-tiff")
     except MachineError:
         return False
-    return openslide.OpenSlide.detect_format(path) not in (None, "generic-tiff")
+
+
+def vendor(path: Path) -> str | None:
+    """Whose format a slide has, as openslide names it: `generic-tiff` for tiles of nobody's; None for no slide.
+
+    Raises:
+        MachineError: openslide is not installed.
+    """
+    found: str | None = _library().OpenSlide.detect_format(path)
+    return found
 
 
 def _library() -> Any:  # noqa: ANN401  an optional module

@@ -22,6 +22,7 @@ from intarsia.files import beside, writing
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm"})
 _READ_ONLY_THESE = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
 _CODECS = ("libx264", "libopenh264", "mpeg4")  # the first that there is; browsers play the first two
+_BT601 = 6  # SMPTE 170M, in FFmpeg's numbers
 _MISSING_SECONDS = 1.0  # at the end of a video, from which on it counts as cut
 
 
@@ -187,6 +188,7 @@ class VideoWriter:
         options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {}
         self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+        self._stream.codec_context.colorspace = _BT601  # as FFmpeg makes it of RGB; unsaid, large videos look off
         if not options:
             self._stream.bit_rate = max(1_000_000, 4 * height * width)
 
