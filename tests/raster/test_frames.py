@@ -1,8 +1,9 @@
 """Stacks of pages, and what counts as frames."""
 
 import os
+import sys
+from collections import deque
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from intarsia.data.read import read_image
-from intarsia.errors import DataError
+from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.raster.frames import Stack, is_frames, open_frames
 from intarsia.raster.video import Video, VideoWriter
 from tests.raster.conftest import numbers
@@ -135,11 +136,12 @@ def test_what_browsers_play(tmp_path):
     with av.open(str(tmp_path / "a.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.codec_context.colorspace == 6  # SMPTE 170M
     content = (tmp_path / "a.mp4").read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")  # plays before all of it has come
 
 
-def encoded(path, codec: str, frames: int = 100, turn: int = 0, audio: bool = False) -> None:
+def encoded(path, codec: str, frames: int = 100, turn: int = 0) -> None:
     """A video of another container or codec, of noise, by PyAV."""
     import av
 
@@ -149,8 +151,6 @@ def encoded(path, codec: str, frames: int = 100, turn: int = 0, audio: bool = Fa
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         if turn:
             stream.set_display_rotation(turn)
-        if audio:
-            container.add_stream("aac", rate=8000)
         for number in range(frames):
             frame = numbers((48, 64, 3), "uint8", number) if not turn else drawn(number)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -206,10 +206,79 @@ class TestNothingElseIsOpened:
             Video(tmp_path / "gone.mp4")
 
 
-def test_memory_of_a_film_is_that_of_a_frame(tmp_path):
-    """Frames come one by one: a film that nobody could hold begins at once."""
-    film(tmp_path / "a.mp4", 40)
-    frames = iter(Video(tmp_path / "a.mp4"))
-    for before, after in pairwise([next(frames) for _ in range(5)]):
-        assert not np.array_equal(before, after)
-    frames.close()
+def test_sound_that_goes_on_is_no_damage(tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        pictures, sound = container.add_stream("libx264", rate=25), container.add_stream("pcm_s16le", rate=8000)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for number in range(25):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(drawn(number), format="rgb24")))
+        container.mux(pictures.encode())
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 5 * 8000), np.int16), format="s16", layout="mono")
+        silence.sample_rate = 8000
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode())
+    assert len(list(Video(tmp_path / "a.mkv"))) == 25
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        sound = container.add_stream("pcm_s16le", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        silence.sample_rate = 8000
+        container.mux(sound.encode(silence))
+    with pytest.raises(DataError, match=r"a\.mkv: has no pictures, only audio"):
+        Video(tmp_path / "a.mkv")
+
+
+class TestUnfinished:
+    def test_the_name_comes_last(self, tmp_path):
+        (tmp_path / "a.mp4").write_bytes(b"old")
+        writer = VideoWriter(tmp_path / "a.mp4")
+        writer.write(drawn(0))
+        assert (tmp_path / "a.mp4").read_bytes() == b"old"
+        writer.close()
+        writer.close()
+        writer.discard()
+        assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+        assert len(list(Video(tmp_path / "a.mp4"))) == 1
+
+    @pytest.mark.parametrize("frames", [0, 3])
+    def test_given_up_nothing_is_left(self, tmp_path, frames):
+        writer = VideoWriter(tmp_path / "a.mp4")
+        for number in range(frames):
+            writer.write(drawn(number))
+        writer.discard()
+        writer.discard()
+        assert not list(tmp_path.iterdir())
+
+    def test_frames_have_one_size(self, tmp_path):
+        writer = VideoWriter(tmp_path / "a.mp4")
+        writer.write(drawn(0))
+        with pytest.raises(AssertionError, match="one size"):
+            writer.write(drawn(0, (96, 64)))
+        assert not list(tmp_path.iterdir())
+
+    def test_a_full_disk(self, small_disk):
+        writer = VideoWriter(small_disk / "a.mp4")
+        frames = numbers((300, 120, 160, 3), "uint8")
+        with pytest.raises(MachineError, match=r"a\.mp4: cannot be written: the disk is full.*free: [\d,]+ bytes"):
+            deque(map(writer.write, frames), maxlen=0)
+        assert not list(small_disk.iterdir())
+
+    def test_where_it_cannot_be(self, tmp_path):
+        with pytest.raises(MachineError, match=r"gone/a\.mp4: cannot be written: its folder does not exist"):
+            VideoWriter(tmp_path / "gone" / "a.mp4")
+        with pytest.raises(SettingsError, match=r"a\.avi: videos are written as \.mp4"):
+            VideoWriter(tmp_path / "a.avi")
+
+
+def test_pyav_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_text("")
+    monkeypatch.setitem(sys.modules, "av", None)
+    for begin in (open_frames, VideoWriter):
+        with pytest.raises(MachineError, match=r"av is not installed.*'intarsia\[video\]'"):
+            begin(tmp_path / "a.mp4")

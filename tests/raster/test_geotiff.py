@@ -10,9 +10,11 @@ import rasterio
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
+from intarsia.data.read import read_image
 from intarsia.errors import DataError
 from intarsia.raster.contract import EvenScale, GlobeScale, WebMercatorScale, Window
 from intarsia.raster.geotiff import GeoTiffSource
@@ -154,9 +156,37 @@ def test_palettes_become_colours(tmp_path, opened):
     assert np.array_equal(source.read(Window(0, 0, *SIZE)), palette[array[:, :, 0]])
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_pixels_mean_what_they_mean_in_small_pictures(tmp_path, opened, mode):
+    image = Image.fromarray(numbers((*SIZE, 3), "uint8"))
+    image.convert("RGBA" if "A" in mode else mode).convert(mode).save(tmp_path / "a.tif", compression="tiff_lzw")
+    whole = read_image(tmp_path / "a.tif")
+    source = opened(GeoTiffSource(tmp_path / "a.tif"))
+    assert (source.bands, source.dtype) == (whole.shape[2], whole.dtype)
+    off = np.abs(source.read(Window(5, 9, 40, 50)).astype(int) - cut(whole, Window(5, 9, 40, 50)))
+    assert off.max() <= (1 if mode == "CMYK" else 0)  # rounded by other libraries
+
+
+@pytest.mark.parametrize("photometric", ["ycbcr", "rgb"])
+def test_colours_of_jpeg(tmp_path, opened, photometric):
+    rows, columns = np.mgrid[:128, :128]
+    array = np.stack([rows * 2, columns, (rows + columns) // 2], axis=-1).astype(np.uint8)
+    path = write(tmp_path / "a.tif", array, compress="jpeg", photometric=photometric, jpeg_quality=95, tiled=True)
+    source = opened(GeoTiffSource(path))
+    off = np.abs(source.read(Window(0, 0, 128, 128)).astype(int) - read_image(path))
+    assert off.max() <= 4  # two decoders
+
+
+def test_white_that_is_zero(tmp_path, opened):
+    tifffile.imwrite(tmp_path / "a.tif", numbers(SIZE, "uint8"), photometric="miniswhite")
+    source = opened(GeoTiffSource(tmp_path / "a.tif"))
+    assert np.array_equal(source.read(Window(0, 0, *SIZE)), read_image(tmp_path / "a.tif"))
+
+
 class TestNothingElseIsOpened:
     VRT = """<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1">
-        <SimpleSource><SourceFilename relativeToVRT="0">/etc/hostname</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""
+        <SimpleSource><SourceFilename relativeToVRT="0">/etc/hostname</SourceFilename></SimpleSource>
+        </VRTRasterBand></VRTDataset>"""
 
     def test_a_vrt_of_another_name(self, tmp_path):
         (tmp_path / "a.tif").write_text(self.VRT)

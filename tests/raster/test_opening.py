@@ -71,6 +71,13 @@ class TestTheRightReader:
         assert isinstance(source, TiffSource)
         assert not source.read(Window(25_000, 25_000, 600, 600)).any()
 
+    def test_bits_count_as_bytes(self, tmp_path, opened, monkeypatch):
+        Image.fromarray(numbers((100, 100), "uint8") > 99).save(tmp_path / "a.tif")
+        monkeypatch.setattr(opening, "LARGE_BYTES", 9000)
+        source = opened(open_source(tmp_path / "a.tif"))
+        assert isinstance(source, TiffSource)
+        assert np.array_equal(source.read(Window(0, 0, 100, 100)), read_image(tmp_path / "a.tif"))
+
     def test_geotiffs_have_their_place(self, tmp_path, opened):
         source = opened(open_source(placed(tmp_path / "a.tif", numbers((30, 40, 3), "uint8"))))
         assert isinstance(source, GeoTiffSource)
@@ -84,10 +91,8 @@ class TestTheRightReader:
         monkeypatch.setitem(sys.modules, "rasterio", None)
         source = opened(open_source(path))
         assert source.georeference is None
-        assert (
-            source.note
-            == f"{path}: its place on earth is not read. Install what reads it: pip install 'intarsia[geo]'"
-        )
+        assert source.note.startswith(f"{path}: its place on earth, and what is no data, are not read.")
+        assert source.note.endswith("pip install 'intarsia[geo]'")
         assert np.array_equal(source.read(Window(0, 0, 30, 40)), array)
 
     def test_smaller_copies_beside_it_are_no_pages(self, tmp_path, opened, monkeypatch):
@@ -163,6 +168,11 @@ class TestRefused:
         Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
         with pytest.raises(SettingsError, match=rf"a\.png: {words}: is no slide"):
             open_source(tmp_path / "a.png", **options)
+
+    def test_levels_of_a_tiff_in_strips(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", numbers((64, 64), "uint8"))
+        with pytest.raises(SettingsError, match=r"a\.tif: level=1: is no slide"):
+            open_source(tmp_path / "a.tif", level=1)
 
     def test_what_is_not_there_or_no_picture(self, tmp_path):
         with pytest.raises(DataError, match=r"gone\.tif: does not exist"):

@@ -1,5 +1,6 @@
 """Pyramids, at a level and at a size of pixel."""
 
+import ctypes
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 
 from intarsia.errors import DataError, MachineError, SettingsError
+from intarsia.raster import slides
 from intarsia.raster.contract import EvenScale, Window
 from intarsia.raster.slides import SlideSource, is_slide
 from tests.raster.conftest import cut, numbers, windows
@@ -132,6 +134,7 @@ def test_a_damaged_tile_is_told(tmp_path, opened):
     source.read(Window(0, 0, 64, 64))
     with pytest.raises(DataError, match=r"a\.tif: damaged: rows 100 to 299 of level 0 cannot be decoded: "):
         source.read(Window(100, 0, 200, 840))
+    assert np.array_equal(source.read(Window(400, 0, 64, 64)), FINEST[400:464, :64])
 
 
 def test_what_is_a_slide(slide, tmp_path):
@@ -148,4 +151,9 @@ def test_openslide_is_named_where_it_is_missing(slide, monkeypatch):
     monkeypatch.setitem(sys.modules, "openslide", None)
     assert not is_slide(slide)
     with pytest.raises(MachineError, match=r"openslide is not installed.*'intarsia\[slides\]'"):
+        SlideSource(slide)
+    monkeypatch.undo()
+    monkeypatch.setattr(slides, "needed", lambda *_: ctypes.CDLL("no-such-library.so"))
+    assert not is_slide(slide)
+    with pytest.raises(MachineError, match=r"openslide cannot be loaded: no-such-library.*'intarsia\[slides\]'"):
         SlideSource(slide)

@@ -7,6 +7,7 @@ is looked at (world files, .aux.xml, .ovr, .msk).
 import math
 import warnings
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from intarsia.data.read import decoding
 from intarsia.errors import DataError
 from intarsia.extras import needed
 from intarsia.raster.contract import EvenScale, Georeference, GlobeScale, Scale, WebMercatorScale, Window
-from intarsia.raster.samples import full_pages, samples_of
+from intarsia.raster.samples import CMYK, full_pages, samples_of
 
 CACHE_BYTES = 64 << 20  # of decoded blocks, for the whole process
 _DEGREE = math.pi / 180
@@ -44,6 +45,8 @@ class GeoTiffSource:
             if (number := len(full_pages(tiff))) > 1:
                 raise DataError(f"{self.path}: holds {number} pages; a picture has one.")
             self._samples = samples_of(tiff.pages.first, self.path)
+            if tiff.pages.first.photometric == CMYK and self._samples.bands == 3:  # GDAL gives RGB and alpha
+                self._samples = replace(self._samples, convert=lambda raw: raw[:, :, :3])
         warnings.filterwarnings("ignore", category=self._rasterio.errors.NotGeoreferencedWarning)
         with decoding(self.path), alone(self._rasterio):
             self._dataset = self._rasterio.open(self.path.absolute(), driver="GTiff", sharing=False)
@@ -90,10 +93,8 @@ def alone(rasterio: Any) -> AbstractContextManager[Any]:  # noqa: ANN401  an opt
     """GDAL, which looks at no file but the one that it is given, and keeps few blocks."""
     environment: AbstractContextManager[Any] = rasterio.Env(
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
-        GDAL_PAM_ENABLED="NO",
+        GDAL_PAM_ENABLED="NO",  # .aux.xml
         GDAL_CACHEMAX=CACHE_BYTES,
-        CPL_VSIL_CURL_ALLOWED_EXTENSIONS=".none",
-        VRT_VIRTUAL_OVERVIEWS="NO",
     )
     return environment
 

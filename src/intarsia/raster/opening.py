@@ -14,7 +14,7 @@ from intarsia.raster.contract import Source, Window
 from intarsia.raster.geotiff import GeoTiffSource
 from intarsia.raster.pictures import Decoded
 from intarsia.raster.samples import NODATA, PLACE_TAGS, full_pages
-from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, is_slide
+from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, is_slide, vendor
 from intarsia.raster.tiff import TiffSource
 from intarsia.raster.video import VIDEO_SUFFIXES
 
@@ -25,7 +25,7 @@ LARGE_BYTES = 128 << 20  # a TIFF that takes more is read window by window
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|/vsi|(s3|gs|https?):", re.IGNORECASE)
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_NO_PLACE = "its place on earth is not read. Install what reads it: pip install 'intarsia[geo]'"
+_NO_PLACE = "its place on earth, and what is no data, are not read. Install what does: pip install 'intarsia[geo]'"
 
 
 def open_source(
@@ -65,7 +65,7 @@ def refuse_remote(path: str | Path) -> None:
     Raises:
         DataError: the path names something on a network.
     """
-    if _REMOTE.match(str(path)):
+    if _REMOTE.match(str(path)) and not Path(path).exists():
         raise DataError(f"{path}: is no file here. Download it first.")
 
 
@@ -74,7 +74,7 @@ def _opened(path: Path, level: int | None, mpp: float | None) -> Source:
         start = file.read(512)
     tiff = start.startswith(_TIFF_STARTS)
     wanted = level is not None or mpp is not None
-    if path.suffix.lower() in SLIDE_SUFFIXES or (tiff and (wanted or is_slide(path))):
+    if path.suffix.lower() in SLIDE_SUFFIXES or (tiff and (is_slide(path) or (wanted and vendor(path)))):
         return SlideSource(path, level=level, mpp=mpp)
     if wanted:
         option = f"mpp={mpp:g}" if level is None else f"level={level}"
@@ -92,15 +92,17 @@ def _opened_tiff(path: Path) -> Source:
 
     with decoding(path), tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
-        placed = not PLACE_TAGS.isdisjoint(page.tags.keys())
-        told = placed or NODATA in page.tags
+        told = not (PLACE_TAGS | {NODATA}).isdisjoint(page.tags.keys())
         several = len(tiff.pages) > 1
         copies = several and len(full_pages(tiff)) == 1  # beside smaller ones of itself
-        large = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8 > LARGE_BYTES
+        large = (
+            page.imagelength * page.imagewidth * page.samplesperpixel * max(8, page.bitspersample) // 8
+            > LARGE_BYTES
+        )
     if told or copies:
         if find_spec("rasterio") is not None:
             return GeoTiffSource(path)
-        return TiffSource(path, f"{path}: {_NO_PLACE}" if placed else "")
+        return TiffSource(path, f"{path}: {_NO_PLACE}" if told else "")
     return TiffSource(path) if large else Decoded.of_file(path)
 
 

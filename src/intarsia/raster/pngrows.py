@@ -12,6 +12,7 @@ from intarsia.raster.unfinished import Unfinished
 
 MOST_SIDE = (1 << 31) - 1
 _LEVEL = 3
+_BYTES_AT_ONCE = 32 << 20  # of rows: their copies, and chunks, stay small
 _GREY, _RGB, _PALETTE = 0, 2, 3  # colour types
 _NO_FILTER, _UP = 0, 2
 
@@ -53,7 +54,9 @@ class PngWriter:
             self._file.add(b"\x89PNG\r\n\x1a\n")
             self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * dtype.itemsize, color, 0, 0, 0))
             if palette is not None:
-                self._chunk(b"PLTE", palette.tobytes())
+                colors = np.zeros((256, 3), np.uint8)  # for every index that 8 bits can be
+                colors[: len(palette)] = palette
+                self._chunk(b"PLTE", colors.tobytes())
 
     def _chunk(self, kind: bytes, content: bytes) -> None:
         self._file.add(struct.pack(">I", len(content)) + kind)
@@ -64,9 +67,12 @@ class PngWriter:
         """See `RowWriter`."""
         assert rows.shape[1:] == self._shape, f"rows of {rows.shape[1:]}, expected {self._shape}"
         assert len(rows) <= self._left, "more rows than the picture has"
-        if not len(rows):
-            return
         self._left -= len(rows)
+        at_once = max(1, _BYTES_AT_ONCE // self._above.size)
+        for top in range(0, len(rows), at_once):
+            self._pack(rows[top : top + at_once])
+
+    def _pack(self, rows: NDArray[Any]) -> None:
         values = np.ascontiguousarray(rows, dtype=self._stored).view(np.uint8).reshape(len(rows), -1)
         lines = np.empty((len(rows), 1 + values.shape[1]), np.uint8)
         lines[:, 0] = self._filter

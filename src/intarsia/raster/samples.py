@@ -18,7 +18,8 @@ ORIENTATION = 274  # the tag
 PLACE_TAGS = frozenset({33550, 33922, 34264, 34735})  # of GeoTIFF: pixel scale, tie points, matrix, keys
 NODATA = 42113  # the tag of GDAL
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6  # photometric interpretations
+CMYK = 5  # photometric interpretations
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _JPEG = (6, 7)  # compressions
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha, in ExtraSamples
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType: a smaller copy, a mask of another page
@@ -83,7 +84,7 @@ def _of_bytes(page: "TiffPage", stored: int, alpha: int, path: Path) -> Samples:
         return Samples(stored, 3, byte, lambda raw: _by_pillow(raw, "RGBa"))
     if (photometric == _RGB and stored >= 3) or (photometric == _YCBCR and page.compression in _JPEG):
         return Samples(stored, 3, byte, lambda raw: raw[:, :, :3])
-    if photometric == _CMYK and stored == 4:
+    if photometric == CMYK and stored == 4:
         return Samples(stored, 3, byte, lambda raw: _by_pillow(raw, "CMYK"))
     raise DataError(
         f"{path}: pixels of {stored} samples, photometric {getattr(page.photometric, 'name', photometric)}: such a "

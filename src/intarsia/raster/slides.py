@@ -1,7 +1,6 @@
 """Whole slides: pyramids of microscopy pictures, at a level or at a size of pixel."""
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intarsia.data.read import decoding
-from intarsia.errors import DataError, SettingsError
+from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.extras import needed
 from intarsia.raster.contract import EvenScale, Georeference, Scale, Window
 
@@ -50,13 +49,13 @@ class SlideSource:
             raise SettingsError(f"{self.path}: level={level} and mpp={mpp:g}: give one of them.")
         if mpp is not None and not mpp > 0:
             raise SettingsError(f"{self.path}: mpp={mpp:g}: accepted are µm a pixel, above 0.")
-        openslide = needed("openslide", "slides")
+        openslide = _library()
         with decoding(self.path):
             self.path.open("rb").close()  # what is not there is told as everywhere
-            if openslide.OpenSlide.detect_format(self.path) is None:
+            if vendor(self.path) is None:
                 raise DataError(f"{self.path}: is no slide that openslide knows.")
             self._slide = openslide.OpenSlide(self.path)
-        self._error = openslide.OpenSlideError
+        self._openslide = openslide
         try:
             self._begin(level, mpp)
         except BaseException:
@@ -114,7 +113,9 @@ class SlideSource:
         corner = round(window.left * times), round(window.top * times)
         try:
             image = self._slide.read_region(corner, self._level, (window.width, window.height))
-        except self._error as error:
+        except self._openslide.OpenSlideError as error:
+            self._slide.close()
+            self._slide = self._openslide.OpenSlide(self.path)  # after an error it reads nothing any more
             place = f"rows {window.top} to {window.top + window.height - 1} of level {self._level}"
             raise DataError(f"{self.path}: damaged: {place} cannot be decoded: {str(error).rstrip('.')}.") from None
         seen = np.asarray(image)
@@ -134,12 +135,32 @@ class SlideSource:
 
 
 def is_slide(path: Path) -> bool:
-    """Whether openslide knows the file, if it is installed, as more than a tiled TIFF; always by the suffix."""
+    """Whether a file is one by its suffix, or by what openslide, if it is installed, knows of more than tiles."""
     if path.suffix.lower() in SLIDE_SUFFIXES:
         return True
-    if find_spec("openslide") is None:
+    try:
+        return vendor(path) not in (None, "generic-tiff")
+    except MachineError:
         return False
-    return needed("openslide", "slides").OpenSlide.detect_format(path) not in (None, "generic-tiff")
+
+
+def vendor(path: Path) -> str | None:
+    """Whose format a slide has, as openslide names it: `generic-tiff` for tiles of nobody's; None for no slide.
+
+    Raises:
+        MachineError: openslide is not installed.
+    """
+    found: str | None = _library().OpenSlide.detect_format(path)
+    return found
+
+
+def _library() -> Any:  # noqa: ANN401  an optional module
+    try:
+        return needed("openslide", "slides")
+    except (ImportError, OSError) as error:  # it is there, but not the C library that it needs
+        raise MachineError(
+            f"openslide cannot be loaded: {str(error).rstrip('.')}. Install it: pip install 'intarsia[slides]'"
+        ) from None
 
 
 def _microns(text: str | None) -> float | None:

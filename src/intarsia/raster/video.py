@@ -22,6 +22,7 @@ from intarsia.files import beside, writing
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm"})
 _READ_ONLY_THESE = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
 _CODECS = ("libx264", "libopenh264", "mpeg4")  # the first that there is; browsers play the first two
+_BT601 = 6  # SMPTE 170M, in FFmpeg's numbers
 _MISSING_SECONDS = 1.0  # at the end of a video, from which on it counts as cut
 
 
@@ -56,8 +57,9 @@ class Video:
                 f"{self.path}: is no video, or damaged at its start or end: {_reason(error)}."
             ) from None
         if not container.streams.video:
+            found = ", ".join(stream.type for stream in container.streams)
             container.close()
-            raise DataError(f"{self.path}: has no pictures, only {len(container.streams)} other streams.")
+            raise DataError(f"{self.path}: has no pictures, only {found or 'nothing'}.")
         return container
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
@@ -66,7 +68,7 @@ class Video:
         Raises:
             DataError: the file is damaged from here on.
         """
-        number, end = 0, 0.0
+        number, end, size = 0, 0.0, None
         with self._opened() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
@@ -79,7 +81,9 @@ class Video:
                     raise self._damaged(number, end, _reason(error)) from None
                 if frame is None:
                     break
-                number += 1
+                if size not in (None, (frame.height, frame.width)):
+                    raise self._damaged(number, end, f"frames of {frame.height}x{frame.width} begin there")
+                number, size = number + 1, (frame.height, frame.width)
                 lasts = frame.duration * stream.time_base if frame.duration else 1 / (self.rate or Fraction(25))
                 end = float(lasts + (frame.pts * stream.time_base if frame.pts is not None else end))
                 yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
@@ -184,6 +188,7 @@ class VideoWriter:
         options = {"crf": "20", "preset": "veryfast"} if codec == "libx264" else {}
         self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+        self._stream.codec_context.colorspace = _BT601  # as FFmpeg makes it of RGB; unsaid, large videos look off
         if not options:
             self._stream.bit_rate = max(1_000_000, 4 * height * width)
 
