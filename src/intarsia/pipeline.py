@@ -41,6 +41,7 @@ _MOST_AT_ONCE = 4_000_000  # pixels of a batch
 _READERS, _WRITERS = 2, 2  # threads
 
 Progress = Callable[[int, int], None]
+S = TypeVar("S", bound=Source)
 T = TypeVar("T")
 
 
@@ -147,19 +148,15 @@ class Pipeline:
                 self._piecewise(job)
             else:
                 self._tilewise(job, source, map(source.read, tiling.windows), tiling)
-        for (height, width), alike in by_size.items():
-            self._batchwise(alike, Window(0, 0, height, width))
+        for alike in by_size.values():
+            self._batchwise(alike)
 
-    def _batchwise(self, alike: Sequence[tuple[Job, Source]], whole: Window) -> None:
+    def _batchwise(self, alike: Sequence[tuple[Job, Source]]) -> None:
         """Pictures of equal size, some at once; they are written while the next are predicted."""
-        most = max(1, min(self._batch, _MOST_AT_ONCE // (whole.height * whole.width)))
-        for batch in portions(alike, most):
-            images = np.stack([source.read(whole) for _, source in batch])
-            for (job, source), logits in zip(batch, predict_batch(self._plan.model, images), strict=True):
-                subject = self._subject(source, job.relative)
-                future = self._writers.submit(self._write, subject, [Block(whole, logits)])
-                self._pending.append((job, future))
-                self._settle(2 * CHUNK)
+        for (job, _), (source, blocks) in zip(alike, self._answers([source for _, source in alike]), strict=True):
+            future = self._writers.submit(self._write, self._subject(source, job.relative), blocks)
+            self._pending.append((job, future))
+            self._settle(2 * CHUNK)
 
     def _piecewise(self, job: Job) -> None:
         """What does not come into memory whole: a large picture, or the frames of a file."""
@@ -212,6 +209,10 @@ class Pipeline:
             self._each_frame(frames, unfinished, save, video)
         except DataError as error:
             self._failed(job, error)  # what came before is good
+        except BaseException:
+            for name in save:
+                shutil.rmtree(self._out / name / unfinished, ignore_errors=True)
+            raise
         else:
             self._written(job)
         finally:
@@ -221,18 +222,16 @@ class Pipeline:
             _named(self._out / name / unfinished, self._out / name / job.relative)
 
     def _each_frame(self, frames: Frames, folder: Path, save: Sequence[str], video: VideoWriter | None) -> None:
-        plan = self._plan
+        bands = self._plan.model.bands
         number = 0
         try:
             for portion in gathered(frames, self._batch):
-                images = [with_bands(image, plan.model.bands, frames.path) for image in portion]
-                answers = predict_batch(plan.model, np.stack(images))
+                sources = [Decoded(with_bands(image, bands, frames.path), frames.path) for image in portion]
                 shown = []
-                for image, logits in zip(images, answers, strict=True):
+                for source, blocks in self._answers(sources):
                     number += 1
-                    subject = self._subject(Decoded(image, frames.path), folder / f"{number:06d}")
-                    block = Block(Window(0, 0, *image.shape[:2]), logits)
-                    shown.append(self._writers.submit(self._frame, subject, block, save, video is not None))
+                    subject = self._subject(source, folder / f"{number:06d}")
+                    shown.append(self._writers.submit(self._frame, subject, blocks, save, video is not None))
                 for future in shown:
                     picture = future.result()
                     if video is not None and picture is not None:
@@ -241,10 +240,26 @@ class Pipeline:
             if video is not None and number:
                 video.close()
 
-    def _frame(self, subject: Subject, block: Block, save: Sequence[str], drawn: bool) -> draw.Picture | None:
+    def _frame(
+        self, subject: Subject, blocks: Iterable[Block], save: Sequence[str], drawn: bool
+    ) -> draw.Picture | None:
         overlay = Shown(subject, "overlays", draw.overlay) if drawn else None
-        write_answers(subject, [block], save, [overlay] if overlay else [])
+        write_answers(subject, blocks, save, [overlay] if overlay else [])
         return overlay.picture() if overlay else None
+
+    def _answers(self, alike: Sequence[S]) -> Iterator[tuple[S, Iterable[Block]]]:
+        """Blocks of pictures of equal size that are in memory: several at once, or in tiles one after another."""
+        tiling = self._plan.tiling(alike[0])
+        whole = Window(0, 0, alike[0].height, alike[0].width)
+        if not tiling.whole:
+            for source in alike:
+                yield source, predict_blocks(self._plan.model, map(source.read, tiling.windows), tiling)
+            return
+        most = max(1, min(self._batch, _MOST_AT_ONCE // (whole.height * whole.width)))
+        for batch in portions(alike, most):
+            answers = predict_batch(self._plan.model, np.stack([source.read(whole) for source in batch]))
+            for source, logits in zip(batch, answers, strict=True):
+                yield source, [Block(whole, logits)]
 
     def _subject(self, source: Source, relative: Path) -> Subject:
         if source.note and source.note not in self._outcome.notes:

@@ -193,11 +193,12 @@ def _ended(world: World, task: Task, outcome: Outcome, finished: list[Path]) -> 
     everyone = world.collected((outcome, finished))
     order = {job.relative: place for place, job in enumerate(task.jobs)}
     place = {job.path: order[job.relative] for job in task.jobs}
-    notes = world.told(lambda: summarise(task.out, task.save, [job.relative for job in task.jobs], task.plan))
+    told = world.told(lambda: summarise(task.out, task.save, [job.relative for job in task.jobs], task.plan))
+    notes = [task.plan.note, *(note for one, _ in everyone for note in one.notes), *told]
     return Prediction(
         task.out,
         tuple(sorted((path for one, _ in everyone for path in one.written), key=order.__getitem__)),
         tuple(sorted((pair for one, _ in everyone for pair in one.failed), key=lambda pair: place[pair[0]])),
         tuple(sorted((path for _, paths in everyone for path in paths), key=order.__getitem__)),
-        tuple(dict.fromkeys([note for one, _ in everyone for note in one.notes] + notes)),
+        tuple(dict.fromkeys(filter(None, notes))),
     )

@@ -4,7 +4,7 @@ import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -59,24 +59,12 @@ def predict(  # noqa: PLR0913 - the contract's options
     from intarsia.prediction import predict as run_prediction
     from intarsia.terminal import count_on_terminal
 
-    options: dict[str, Any] = {
-        "tile": tile,
-        "overlap": overlap,
-        "level": level,
-        "mpp": mpp,
-        "tta": tta,
-        "threshold": _thresholds(threshold or []),
-        "min_area": min_area,
-        "classes": _names(classes or ""),
-        "touching": touching,
-        "tolerance": tolerance,
-        "pixel_size": pixel_size,
-        "spacing": spacing,
-        "float_probabilities": float_probabilities,
-        "batch": batch,
-        "shard": shard,
-        "compile": compiled,
-    }
+    large = {"tile": tile, "overlap": overlap, "level": level, "mpp": mpp}
+    better = {"tta": tta, "threshold": _thresholds(threshold or []), "min_area": min_area}
+    chosen = {"classes": _names(classes or ""), "touching": touching, "tolerance": tolerance}
+    measures = {"pixel_size": pixel_size, "spacing": spacing, "float_probabilities": float_probabilities}
+    many = {"batch": batch, "shard": shard, "compile": compiled}
+    options = large | better | chosen | measures | many
     given = {name: value for name, value in options.items() if value is not None}
     prediction = run_prediction(
         model, inputs, out, given, save=_names(save), device=device, progress=count_on_terminal("predicting")
@@ -85,7 +73,9 @@ def predict(  # noqa: PLR0913 - the contract's options
         _tell(prediction, _names(save), as_json=as_json)
     if prediction.failed:
         reasons = "\n".join(reason for _, reason in prediction.failed)
-        raise DataError(f"{counted(len(prediction.failed), 'picture')} could not be read:\n{reasons}")
+        raise DataError(
+            f"{counted(len(prediction.failed), 'image')} could not be read and were left out:\n{reasons}"
+        )
 
 
 def _tell(prediction: "Prediction", save: list[str], *, as_json: bool) -> None:
@@ -103,7 +93,7 @@ def _tell(prediction: "Prediction", save: list[str], *, as_json: bool) -> None:
         typer.echo(note, err=True)
     before = f" ({len(prediction.finished):,} were there already)" if prediction.finished else ""
     folders = ", ".join(str(prediction.out / name) for name in save)
-    typer.echo(f"{counted(len(prediction.written), 'picture')} predicted{before}: {folders}")
+    typer.echo(f"{counted(len(prediction.written), 'image')} predicted{before}: {folders}")
 
 
 def _names(text: str) -> list[str]:

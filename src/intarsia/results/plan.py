@@ -67,6 +67,16 @@ class Plan:
         options = self.options
         return tiling_for(self.model, source.height, source.width, options.tile, options.overlap, self.least)
 
+    @property
+    def note(self) -> str:
+        """What should be known of its results; mostly empty."""
+        tile = self.options.tile
+        if tile is None or tile >= self.least:
+            return ""
+        return (
+            f"--tile {tile}: the model has learned from pictures of {self.least} pixels, and sees less around each."
+        )
+
     def scale_of(self, source: Source) -> Scale | None:
         """What a picture's pixels measure; None where nobody says."""
         return self.scale or source.scale
