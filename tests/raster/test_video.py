@@ -186,6 +186,18 @@ class TestUnfinished:
             deque(map(writer.write, frames), maxlen=0)
         assert not list(small_disk.iterdir())
 
+    @pytest.mark.parametrize("fault", ["fsync", "replace"])
+    def test_a_fault_at_the_end(self, tmp_path, monkeypatch, fault):
+        def fail(*_: object) -> None:
+            raise OSError(28, os.strerror(28))
+
+        writer = VideoWriter(tmp_path / "a.mp4")
+        writer.write(drawn(0))
+        monkeypatch.setattr(*((os, "fsync") if fault == "fsync" else (type(tmp_path), "replace")), fail)
+        with pytest.raises(MachineError, match="the disk is full"):
+            writer.close()
+        assert not list(tmp_path.iterdir())
+
     def test_where_it_cannot_be(self, tmp_path):
         with pytest.raises(MachineError, match=r"gone/a\.mp4: cannot be written: its folder does not exist"):
             VideoWriter(tmp_path / "gone" / "a.mp4")
