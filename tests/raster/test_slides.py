@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.raster import slides
 from intarsia.raster.contract import EvenScale, Window
-from intarsia.raster.slides import SlideSource, is_slide
+from intarsia.raster.slides import SlideSource, vendor
 from tests.raster.conftest import cut, numbers, windows
 
 SIZE = (600, 840)
@@ -137,9 +137,28 @@ def test_a_damaged_tile_is_told(tmp_path, opened):
     assert np.array_equal(source.read(Window(400, 0, 64, 64)), FINEST[400:464, :64])
 
 
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_damaged_sizes_do_not_end_the_process(tmp_path, byteorder, bigtiff):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, FINEST, tile=(64, 64), photometric="rgb", byteorder=byteorder, bigtiff=bigtiff)
+    with tifffile.TiffFile(path) as file:
+        tag, side = (file.pages.first.tags[number] for number in (324, 322))
+    with path.open("r+b") as stream:
+        stream.seek(tag.offset + (4 if byteorder == "<" else 4 + 4 * bigtiff))
+        stream.write(np.array([3_000_000_000], f"{byteorder}u4").tobytes())
+    with pytest.raises(DataError, match=r"a\.tif: is damaged: its tag 324 has 3,000,000,000 values"):
+        SlideSource(path)
+    tifffile.imwrite(path, FINEST, tile=(64, 64), photometric="rgb", byteorder=byteorder, bigtiff=bigtiff)
+    with path.open("r+b") as stream:
+        stream.seek(side.valueoffset)
+        stream.write(np.array([3_000_000_000], f"{byteorder}u4").tobytes())
+    with pytest.raises(DataError, match=r"a\.tif: is damaged, or has tiles of [\d,]+ pixels: at most 16,384"):
+        SlideSource(path)
+
+
 def test_what_is_a_slide(slide, tmp_path):
-    assert is_slide(Path("x.svs"))
-    assert not is_slide(slide)  # a pyramid of nobody's: a picture like any other, unless a level is wanted
+    assert vendor(slide) == "generic-tiff"
     (tmp_path / "a.svs").write_text("hello")
     with pytest.raises(DataError, match=r"a\.svs: is no slide"):
         SlideSource(tmp_path / "a.svs")
@@ -149,11 +168,9 @@ def test_what_is_a_slide(slide, tmp_path):
 
 def test_openslide_is_named_where_it_is_missing(slide, monkeypatch):
     monkeypatch.setitem(sys.modules, "openslide", None)
-    assert not is_slide(slide)
     with pytest.raises(MachineError, match=r"openslide is not installed.*'intarsia\[slides\]'"):
         SlideSource(slide)
     monkeypatch.undo()
     monkeypatch.setattr(slides, "needed", lambda *_: ctypes.CDLL("no-such-library.so"))
-    assert not is_slide(slide)
     with pytest.raises(MachineError, match=r"openslide cannot be loaded: no-such-library.*'intarsia\[slides\]'"):
         SlideSource(slide)

@@ -13,8 +13,8 @@ from intarsia.errors import DataError, SettingsError
 from intarsia.raster.contract import Source, Window
 from intarsia.raster.geotiff import GeoTiffSource
 from intarsia.raster.pictures import Decoded
-from intarsia.raster.samples import NODATA, PLACE_TAGS, full_pages
-from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, is_slide, vendor
+from intarsia.raster.samples import NODATA, PLACE_TAGS, TIFF_STARTS, full_pages
+from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, vendor
 from intarsia.raster.tiff import TiffSource
 from intarsia.raster.video import VIDEO_SUFFIXES
 
@@ -24,7 +24,6 @@ SUFFIXES = IMAGE_SUFFIXES | SLIDE_SUFFIXES | VIDEO_SUFFIXES
 LARGE_BYTES = 128 << 20  # a TIFF that takes more is read window by window
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|/vsi|(s3|gs|https?):", re.IGNORECASE)
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NO_PLACE = "its place on earth, and what is no data, are not read. Install what does: pip install 'intarsia[geo]'"
 
 
@@ -72,9 +71,9 @@ def refuse_remote(path: str | Path) -> None:
 def _opened(path: Path, level: int | None, mpp: float | None) -> Source:
     with decoding(path), path.open("rb") as file:
         start = file.read(512)
-    tiff = start.startswith(_TIFF_STARTS)
+    tiff = start.startswith(TIFF_STARTS)
     wanted = level is not None or mpp is not None
-    if path.suffix.lower() in SLIDE_SUFFIXES or (tiff and (is_slide(path) or (wanted and vendor(path)))):
+    if path.suffix.lower() in SLIDE_SUFFIXES or (tiff and wanted and vendor(path)):
         return SlideSource(path, level=level, mpp=mpp)
     if wanted:
         option = f"mpp={mpp:g}" if level is None else f"level={level}"
@@ -94,11 +93,14 @@ def _opened_tiff(path: Path) -> Source:
         page = tiff.pages.first
         told = not (PLACE_TAGS | {NODATA}).isdisjoint(page.tags.keys())
         several = len(tiff.pages) > 1
+        scanned = several and (page.is_svs or page.is_scn or page.is_ndpi or page.is_bif or page.is_philips)
         copies = several and len(full_pages(tiff)) == 1  # beside smaller ones of itself
         large = (
             page.imagelength * page.imagewidth * page.samplesperpixel * max(8, page.bitspersample) // 8
             > LARGE_BYTES
         )
+    if scanned:
+        return SlideSource(path)
     if told or copies:
         if find_spec("rasterio") is not None:
             return GeoTiffSource(path)

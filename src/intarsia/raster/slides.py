@@ -1,6 +1,7 @@
 """Whole slides: pyramids of microscopy pictures, at a level or at a size of pixel."""
 
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,27 @@ from intarsia.data.read import decoding
 from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.extras import needed
 from intarsia.raster.contract import EvenScale, Georeference, Scale, Window
+from intarsia.raster.samples import TIFF_STARTS
 
 SLIDE_SUFFIXES = frozenset({".svs", ".svslide", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif"})
 NEAR = 0.01  # share by which a level may differ from the wanted size of pixel and still be taken as it is
+_MOST_TAGS = 65535
+_MOST_SIDE = 1 << 14  # pixels of a tile, along its height or width
+_SHORT, _TILE = 3, (322, 323)
+_BYTES_OF_TYPES = {
+    3: 2,
+    4: 4,
+    5: 8,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}  # in TIFF; others: 1
 _WHITE = (255, 255, 255)
 _GRID = (
     1 << 10
@@ -51,7 +70,7 @@ class SlideSource:
             raise SettingsError(f"{self.path}: mpp={mpp:g}: accepted are µm a pixel, above 0.")
         openslide = _library()
         with decoding(self.path):
-            self.path.open("rb").close()  # what is not there is told as everywhere
+            _refuse_what_ends_the_process(self.path)
             if vendor(self.path) is None:
                 raise DataError(f"{self.path}: is no slide that openslide knows.")
             self._slide = openslide.OpenSlide(self.path)
@@ -134,16 +153,6 @@ class SlideSource:
         self._slide.close()
 
 
-def is_slide(path: Path) -> bool:
-    """Whether a file is one by its suffix, or by what openslide, if it is installed, knows of more than tiles."""
-    if path.suffix.lower() in SLIDE_SUFFIXES:
-        return True
-    try:
-        return vendor(path) not in (None, "generic-tiff")
-    except MachineError:
-        return False
-
-
 def vendor(path: Path) -> str | None:
     """Whose format a slide has, as openslide names it: `generic-tiff` for tiles of nobody's; None for no slide.
 
@@ -152,6 +161,35 @@ def vendor(path: Path) -> str | None:
     """
     found: str | None = _library().OpenSlide.detect_format(path)
     return found
+
+
+def _refuse_what_ends_the_process(path: Path) -> None:
+    """Damaged sizes in a TIFF: openslide would ask for as much memory, and where it gets none, all ends."""
+    with path.open("rb") as file:
+        start, size = file.read(16), path.stat().st_size
+        if (
+            not start.startswith(TIFF_STARTS) or path.suffix.lower() == ".ndpi"
+        ):  # whose positions are of a kind of its own
+            return
+        order, big = "<" if start[:2] == b"II" else ">", b"+" in start[2:4]
+        number, entry, pointer = (order + code for code in (("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")))
+        (at,), seen = struct.unpack_from(pointer, start, 8 if big else 4), set[int]()
+        while at and at not in seen:
+            seen.add(at)
+            file.seek(at)
+            (tags,) = struct.unpack(number, file.read(struct.calcsize(number)))
+            directory = file.read(min(tags, _MOST_TAGS) * struct.calcsize(entry))
+            for tag, kind, values, content in struct.iter_unpack(entry, directory):
+                if values * _BYTES_OF_TYPES.get(kind, 1) > size:
+                    raise DataError(f"{path}: is damaged: its tag {tag} has {values:,} values, more than the file.")
+                side = (
+                    struct.unpack_from(order + ("H" if kind == _SHORT else "I"), content)[0] if tag in _TILE else 0
+                )
+                if side > _MOST_SIDE:
+                    raise DataError(
+                        f"{path}: is damaged, or has tiles of {side:,} pixels: at most {_MOST_SIDE:,} are read."
+                    )
+            (at,) = struct.unpack(pointer, file.read(struct.calcsize(pointer)))
 
 
 def _library() -> Any:  # noqa: ANN401  an optional module
