@@ -3,11 +3,12 @@
     python -m benchmarks.large_picture [SIDE ...]
 
 Writes three-band GeoTIFFs (tiles of 256, deflate) of each side (20,000 and 40,000 pixels) and predicts them with
-the default small network of five classes, through the real command. The bare network is asked about as many tiles of
-the same sizes as the prediction has, one at a time, with its pixels in memory and its answer thrown away: once before
-the prediction and once after it.
+the default small network of five classes, through the real command. The bare network is asked about as many tiles
+of the same sizes as the prediction has, one at a time, with its pixels in memory and its answer thrown away: once
+before the prediction and once after it.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,6 @@ import torch
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
-import intarsia.cli  # noqa: F401 - sets what OpenMP reads when torch is imported
 from intarsia.inference import predict_logits, tiling_for
 from intarsia.labels import Labels
 from intarsia.loading import load
@@ -30,7 +30,7 @@ from intarsia.settings import DataSettings, ModelSettings
 
 BLOCK = 2000
 COMMAND = """
-import resource, sys, time
+import sys, time
 from intarsia.cli import main
 started = time.perf_counter()
 try:
@@ -81,7 +81,17 @@ def predicted(model: Path, picture: Path, out: Path) -> tuple[float, float]:
 
 
 def bare(model: Path, side: int) -> tuple[float, int]:
-    """Seconds of the network over tiles of the same sizes, and their number."""
+    """Seconds of the network over tiles of the same sizes, and their number; in a process like the command's."""
+    arguments = [sys.executable, "-m", "benchmarks.large_picture", "--bare", str(model), str(side)]
+    done = subprocess.run(
+        arguments, check=True, capture_output=True, text=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    )
+    seconds, tiles = done.stdout.split()
+    return float(seconds), int(tiles)
+
+
+def ask(model: Path, side: int) -> None:
+    """Prints seconds and number of tiles of the bare network."""
     segmenter = load(model, "cpu").segmenter
     windows = list(tiling_for(segmenter, side, side).windows)
     pixels = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
@@ -89,11 +99,14 @@ def bare(model: Path, side: int) -> tuple[float, int]:
     started = time.perf_counter()
     for window in windows:
         predict_logits(segmenter, pixels[: window.height, : window.width])
-    return time.perf_counter() - started, len(windows)
+    print(time.perf_counter() - started, len(windows))
 
 
 def main() -> None:
     """Prints time and peak for each side."""
+    if sys.argv[1:2] == ["--bare"]:
+        ask(Path(sys.argv[2]), int(sys.argv[3]))
+        return
     sides = [int(side) for side in sys.argv[1:]] or [20_000, 40_000]
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
