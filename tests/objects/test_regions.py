@@ -106,3 +106,14 @@ def test_all_nodes_of_a_path_find_its_lowest() -> None:
     order = np.random.default_rng(0).permutation(np.arange(1, 1000))
     root = connected(1001, order[:-1], order[1:])
     assert root.tolist() == [0, *[1] * 999, 1000]
+
+
+def test_what_is_remembered_does_not_grow_with_the_height() -> None:
+    """A comb: its teeth are pieces of their own until its back joins them."""
+    regions = Regions([1])
+    row = np.tile(np.array([1, 0], dtype=np.uint8), 10)[None]
+    for _ in range(300):
+        regions.add(row)
+    assert regions._pieces.count == 10
+    regions.add(np.ones_like(row))
+    assert regions.finish().pixels.tolist() == [300 * 10 + 20]

@@ -109,3 +109,12 @@ def test_wide_masks_with_their_own_ignore_index() -> None:
     cleaned = without_specks(mask, 2, ignore_index=65535)
     assert cleaned.dtype == np.uint16
     assert (cleaned[1, 1], cleaned[3, 3]) == (65535, 300)
+
+
+def test_both_passes_go_over_the_same_strips() -> None:
+    mask = np.zeros((6, 4), dtype=np.uint8)
+    specks = Specks(2)
+    specks.add(mask)
+    specks.decide()
+    with pytest.raises(AssertionError, match="the same strips"):
+        specks.cleaned(mask[:3])

@@ -40,6 +40,7 @@ class Specks:
         self._ignore_index = ignore_index
         self._pieces = Pieces(besides=ignore_index)
         self._again = Pieces(besides=ignore_index)
+        self._cuts: list[int] = []  # heights of the strips
         self._sizes = self._classes = np.empty(0, dtype=np.int64)
         self._borders: list[tuple[Integers, NDArray[np.int32]]] = []
         self._collected, self._most = 0, _BORDERS_AT_ONCE
@@ -47,6 +48,7 @@ class Specks:
 
     def add(self, rows: NDArray[Any]) -> None:
         """First pass: the next rows [h, W] of class indices, uint8 or uint16, of any number h."""
+        self._cuts.append(len(rows))
         for strip in self._pieces.add(rows):
             own = np.flatnonzero(strip.pieces[strip.carried :] != OUTSIDE) + strip.carried
             self._sizes = room(self._sizes, self._pieces.count)
@@ -64,6 +66,7 @@ class Specks:
 
     def decide(self) -> None:
         """Between the passes."""
+        self._cuts.reverse()
         owners, count = self._pieces.objects()
         sizes = np.bincount(owners, weights=self._sizes[: len(owners)], minlength=count).astype(np.int64)
         classes = np.empty(count, dtype=np.int64)
@@ -76,6 +79,7 @@ class Specks:
     def cleaned(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Second pass: the same rows as in the first, and [h, W] without specks, in a new array."""
         assert self._decided is not None, "decide() comes before the second pass"
+        assert self._cuts.pop() == len(rows), "both passes go over the same strips"
         parts = [rows[:0]]
         for strip in self._again.add(rows):
             new = strip.classes.copy()
