@@ -156,6 +156,10 @@ def test_rows_are_a_table() -> None:
     writer.writerows(found.rows())
     ground, house, _ = csv.DictReader(io.StringIO(text.getvalue()))
     assert (ground["pixels"], ground["share"], ground["area"], ground["objects"]) == ("4", "1.0", "", "")
+    assert list(map(repr, measured([a_planted_square()]).object_pixels[1].summary().values()))[::7] == [
+        "599",
+        "599.0",
+    ]
     assert (house["pixels"], house["share"], house["objects"], house["object_pixels_p50"]) == ("0", "0.0", "0", "")
 
 

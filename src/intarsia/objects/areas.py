@@ -66,11 +66,12 @@ class Sizes:
         named = {f"p{percent}": percent for percent in PERCENTILES}
         if not len(self):
             return dict.fromkeys(("min", *named, "max", "mean"))
+        least, most = self.values[[0, -1]].tolist()
         return {
-            "min": short(self.values[0]),
+            "min": least if isinstance(least, int) else short(least),
             **{name: short(self.percentile(percent)) for name, percent in named.items()},
-            "max": short(self.values[-1]),
-            "mean": short(self.values @ self.counts / len(self)),
+            "max": most if isinstance(most, int) else short(most),
+            "mean": short(float(self.values @ self.counts) / len(self)),
         }
 
 
