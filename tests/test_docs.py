@@ -86,6 +86,10 @@ def test_training(at_home):
     run_python(blocks("docs/training.md", "python"))
 
 
+def test_answers():
+    run_python(blocks("docs/answers.md", "python"))
+
+
 def test_networks(at_home):
     run_python(blocks("docs/networks.md", "python"))
 
