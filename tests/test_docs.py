@@ -13,13 +13,14 @@ import segmentation_models_pytorch as smp
 from PIL import Image
 from safetensors.torch import save
 
+import intarsia
 from intarsia.cli import main
 from intarsia.data.check.findings import KINDS
 from intarsia.data.datasetfile import DatasetFile
 from intarsia.data.formats import FORMATS
 from intarsia.losses import LOSSES
 from intarsia.networks import NETWORKS
-from intarsia.prediction import OUTPUTS
+from intarsia.results.outputs import OUTPUTS
 from intarsia.synthetic.scenes import write_scenes
 from tests.conftest import HubCache
 from tests.networks.checkpoints import transformers_checkpoint
@@ -90,6 +91,16 @@ def test_answers():
     run_python(blocks("docs/answers.md", "python"))
 
 
+def test_predict(at_home):
+    intarsia.train("photos", "runs/first", {"train": {"steps": 2, "device": "cpu"}})
+    for command in "".join(blocks("docs/predict.md", "console")).splitlines():
+        with pytest.raises(SystemExit) as stopped:
+            main(shlex.split(command)[1:])
+        assert stopped.value.code in (0, None), command
+    run_python(blocks("docs/predict.md", "python"))
+    assert (at_home / "measured" / "areas.csv").is_file()
+
+
 def test_networks(at_home):
     run_python(blocks("docs/networks.md", "python"))
 
@@ -109,7 +120,7 @@ def test_extend():
         assert "drawn" in FORMATS
         assert "gentle" in LOSSES
         assert "pointwise" in NETWORKS
-        assert "areas" in OUTPUTS
+        assert "borders" in OUTPUTS
     finally:
         for registry, entries in zip(registries, before, strict=True):
             registry.clear()

@@ -3,7 +3,7 @@
 >>> import intarsia
 >>> training = intarsia.train("photos", "runs/first", {"train": {"budget": "10m"}})
 >>> print(intarsia.evaluate(training.folder, "photos").miou)
->>> mask = intarsia.load("runs/first").predict(intarsia.read_image("new.jpg"))
+>>> mask = intarsia.load("runs/first").predict("new.jpg").mask
 
 Names are imported when they are first used: `import intarsia` alone does not import torch.
 """

@@ -76,8 +76,8 @@ class Predictor:
         """
         plan = self.plan(options)
         if isinstance(image, np.ndarray | str | Path):
-            return self._answered(image, plan)
-        return [self._answered(one, plan) for one in image]
+            return self.answer(image, plan)
+        return [self.answer(one, plan) for one in image]
 
     def plan(self, options: Mapping[str, Any] | PredictOptions | None = None) -> Plan:
         """What options mean for this model.
@@ -88,7 +88,8 @@ class Predictor:
         chosen = options if isinstance(options, PredictOptions) else make_options(options or {})
         return Plan.of(self.segmenter, self.labels, chosen, max(self.card.training.get("size", (0,))))
 
-    def _answered(self, image: Picture, plan: Plan) -> Result:
+    def answer(self, image: Picture, plan: Plan) -> Result:
+        """The answer to one image, as `plan` says; see `predict`."""
         options = plan.options
 
         def opened() -> Source:
