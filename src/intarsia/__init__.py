@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from intarsia.networks.compact import Compact
     from intarsia.networks.segmenter import Segmenter
     from intarsia.networks.unet import UNet
+    from intarsia.options import PredictOptions
     from intarsia.overview import Model, models
     from intarsia.prediction import Prediction, predict
     from intarsia.repetition import Repetition, train_folds, train_seeds
+    from intarsia.results.result import Result
     from intarsia.settings import Settings, make_settings
     from intarsia.training import Training, train
     from intarsia.tuning import BatchTrial, RateTest, find_batch, find_learning_rate
@@ -55,10 +57,12 @@ __all__ = [
     "Model",
     "ModelFileError",
     "Pair",
+    "PredictOptions",
     "Prediction",
     "Predictor",
     "RateTest",
     "Repetition",
+    "Result",
     "Scores",
     "Segmenter",
     "Settings",
@@ -99,10 +103,12 @@ _HOME = {
     "Logger": "loggers",
     "Model": "overview",
     "Pair": "data.pairs",
+    "PredictOptions": "options",
     "Prediction": "prediction",
     "Predictor": "loading",
     "RateTest": "tuning",
     "Repetition": "repetition",
+    "Result": "results.result",
     "Scores": "metrics",
     "Segmenter": "networks.segmenter",
     "Settings": "settings",
