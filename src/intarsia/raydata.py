@@ -105,7 +105,7 @@ def predict_on_ray(  # noqa: PLR0913 - those of predict, and what a worker is
                 num_gpus=gpus or None,
             )
             own = {str(job.path.absolute()): job.path for job in jobs}
-            everyone += [_told(row["answer"], own) for row in answers.iter_rows()]
+            everyone += [_told(answer, own) for answer in [row["answer"] for row in answers.iter_rows()]]
     return ended(task, everyone, task.summarised())
 
 
@@ -133,23 +133,31 @@ class Errand:
 class Worker:
     """A process of the cluster: loads the model once, and predicts the parcels that come.
 
+    An error of ours is an answer too, so that it arrives as what it is. Whoever met one does nothing any more: it
+    answers the same to all that comes, and the job soon ends.
+
     Args:
         errand: what to do with them.
     """
 
     def __init__(self, errand: Errand) -> None:
         self._errand = errand
+        self._failure: str | None = None
 
     def __call__(self, parcels: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-        """Answers to parcels; an error of ours is an answer too, so that it arrives as what it is."""
+        """Answers to parcels, as `_told` reads them."""
         return {"answer": [self._answer(parcel) for parcel in parcels["parcel"]]}
 
     def _answer(self, parcel: str) -> str:
+        if self._failure:
+            return self._failure
         chunks = [[Job(Path(relative), Path(path)) for relative, path in chunk] for chunk in json.loads(parcel)]
         try:
             outcome, finished = do(self._task, chunks)
         except IntarsiaError as error:
-            return json.dumps({"error": type(error).__name__, "words": f"On {socket.gethostname()}: {error}"})
+            words = f"On {socket.gethostname()}: {error}"
+            self._failure = json.dumps({"error": type(error).__name__, "words": words})
+            return self._failure
         answer = {
             "written": list(map(str, outcome.written)),
             "failed": [(str(path), words) for path, words in outcome.failed],

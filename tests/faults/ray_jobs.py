@@ -48,6 +48,7 @@ def main(home: Path) -> None:
     answers = {"alone": told(partial(intarsia.predict, model, photos, home / "alone", save=SAVE, device="cpu"))}
     both_nodes()
     answers["shared"] = told(partial(job, model, photos, out))
+    (photos / "damaged.png").unlink()
     answers["again"] = told(partial(job, model, photos, out))
     answers["unknown option"] = told(partial(job, model, photos, out, {"tiles": 4}))
     answers["other options"] = told(partial(job, model, photos, out, {"min_area": 9}))
