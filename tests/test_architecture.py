@@ -166,6 +166,7 @@ FLOORS = {
     "report": 8,
     "checking": 9,
     "overview": 9,
+    "raydata": 9,
     "feed": 9,
     "pace": 9,
     "steps": 9,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from intarsia.options import PredictOptions
     from intarsia.overview import Model, models
     from intarsia.prediction import Prediction, predict
+    from intarsia.raydata import predict_on_ray
     from intarsia.repetition import Repetition, train_folds, train_seeds
     from intarsia.results.result import Result
     from intarsia.settings import Settings, make_settings
@@ -85,6 +86,7 @@ __all__ = [
     "models",
     "open_dataset",
     "predict",
+    "predict_on_ray",
     "read_image",
     "read_mask",
     "train",
@@ -129,6 +131,7 @@ _HOME = {
     "models": "overview",
     "open_dataset": "data.index",
     "predict": "prediction",
+    "predict_on_ray": "raydata",
     "read_image": "data.read",
     "read_mask": "data.read",
     "train": "training",
