@@ -41,7 +41,7 @@ def near_sighted(bands: int = 3) -> Segmenter:
 def assembled(model: Segmenter, image: np.ndarray, tiling: Tiling, batch: int = 1) -> np.ndarray:
     """Logits [C, H, W] of all blocks; each pixel must come once."""
     logits = torch.full((5, *image.shape[:2]), torch.nan)
-    for window, block in predict_blocks(model, lambda window: cut(image, window), tiling, batch):
+    for window, block in predict_blocks(model, (cut(image, window) for window in tiling.windows), tiling, batch):
         place = logits[:, window.top : window.top + window.height, window.left : window.left + window.width]
         assert place.isnan().all()
         place.copy_(block)
@@ -98,7 +98,7 @@ def test_a_constant_picture_has_no_seam(size: tuple[int, int]) -> None:
 
 def assembled_small(model: Segmenter, image: np.ndarray, tiling: Tiling) -> np.ndarray:
     classes = np.full(image.shape[:2], 255)
-    for window, logits in predict_blocks(model, lambda window: cut(image, window), tiling):
+    for window, logits in predict_blocks(model, (cut(image, window) for window in tiling.windows), tiling):
         cut(classes, window)[:] = logits.argmax(dim=0).numpy()
     return classes
 
@@ -123,7 +123,7 @@ def test_tiles_are_read_in_order_and_once() -> None:
         return noise(window.height, window.width, 3)
 
     tiling = tiling_for(model, 100, 90, 32, 16)
-    for _ in predict_blocks(model, read, tiling, 3):
+    for _ in predict_blocks(model, map(read, tiling.windows), tiling, 3):
         pass
     assert seen == list(tiling.windows)
     assert len(set(seen)) == len(seen) > 20
@@ -136,8 +136,9 @@ def test_what_a_reader_raises_arrives() -> None:
         return noise(window.height, window.width, 3)
 
     model = near_sighted()
+    tiling = tiling_for(model, 200, 60, 32, 0)
     with pytest.raises(OSError, match="the disk is gone"):
-        list(predict_blocks(model, read, tiling_for(model, 200, 60, 32, 0)))
+        list(predict_blocks(model, map(read, tiling.windows), tiling))
 
 
 @pytest.mark.parametrize(

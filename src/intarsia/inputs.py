@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from intarsia.errors import DataError, SettingsError
+from intarsia.raster.frames import is_frames
 from intarsia.raster.opening import SUFFIXES, refuse_remote
 
 _LIST = ".txt"
@@ -23,6 +24,7 @@ def find_images(inputs: Sequence[str | Path], out: Path) -> dict[Path, Path]:
     Raises:
         SettingsError: an input folder lies in `out`, where everything counts as an earlier result.
         DataError: an input is missing or is no file here, nothing was found, or two images would have one result.
+            So would a video, whose frames lie in a folder of its name, and an image from a folder of that name.
     """
     found: dict[Path, Path] = {}
     for path, relative in (entry for given in inputs for entry in _entries(given, out)):
@@ -30,31 +32,58 @@ def find_images(inputs: Sequence[str | Path], out: Path) -> dict[Path, Path]:
         if result in found and found[result] != path:
             raise DataError(f"{found[result]} and {path}: both would be written as {result}. Predict one apart.")
         found[result] = path
+    for result, path in found.items():
+        for frames in result.parents:
+            if frames in found and is_frames(found[frames]):
+                raise DataError(
+                    f"{found[frames]} and {path}: the frames of the first would be written as {frames}, where the "
+                    "second's result lies. Predict one apart."
+                )
     if not found:
         raise DataError(f"No images in {', '.join(map(str, inputs))}. Read are {', '.join(sorted(SUFFIXES))}.")
     return found
 
 
-def _entries(given: str | Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """Image files of one input, each with its path below it."""
+def _entries(given: str | Path, out: Path, lists: tuple[Path, ...] = ()) -> Iterator[tuple[Path, Path]]:
+    """Image files of one input, each with its path below it; `lists` are those that it stands in."""
     refuse_remote(given)
     path = Path(given)
-    if path.is_dir():
+    there = _exists(path)
+    if there and path.is_dir():
         yield from _images_in(path, out)
-    elif path.exists() and path.suffix.lower() == _LIST:
-        for line in filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())):
+    elif there and path.suffix.lower() == _LIST:
+        for line in _lines(path, lists):
             refuse_remote(line)
-            yield from _entries(path.parent / line, out)
-    elif path.exists():
+            yield from _entries(path.parent / line, out, (*lists, path.resolve()))
+    elif there:
         yield path, Path(path.name)
     elif _PATTERN.search(str(path)):
         matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - of any root
         if not matches:
             raise DataError(f"{path}: matches no file.")
         for match in matches:
-            yield from _entries(match, out)
+            if not is_below(match, out):
+                yield from _entries(match, out, lists)
     else:
         raise DataError(f"{path}: does not exist.")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a name: the line of a text that is no list
+        return False
+
+
+def _lines(path: Path, lists: tuple[Path, ...]) -> Iterator[str]:
+    """The paths in a list."""
+    if path.resolve() in lists:
+        raise DataError(f"{path}: names itself, or a list that names it. Take that line out.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is no list of paths: its text is not in UTF-8. Save it as such.") from None
+    yield from filter(None, map(str.strip, text.splitlines()))
 
 
 def _images_in(folder: Path, out: Path) -> Iterator[tuple[Path, Path]]:

@@ -25,10 +25,12 @@ def _parts(shard: object) -> object:
 class PredictOptions(Section):
     """How pictures are predicted. On the command line each is `--name`, with dashes."""
 
-    tile: int | None = Field(
+    tile: Annotated[int, Field(ge=1)] | None = Field(
         None, description="side of the tiles that large pictures are cut into, in pixels (None: chosen by memory)"
     )
-    overlap: int | None = Field(None, description="of the tiles, in pixels (None: an eighth of a tile)")
+    overlap: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="of the tiles, in pixels (None: an eighth of a tile)"
+    )
     batch: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="pictures of equal size, or tiles, that the network sees at once (None: by the device)"
     )

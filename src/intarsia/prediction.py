@@ -135,7 +135,7 @@ class Task:
 
     def has_finished(self, job: Job) -> bool:
         """Whether all results of a picture are there."""
-        return all(is_finished(self.out, name, job.relative) for name in self.save)
+        return all(is_finished(self.out, name, job.relative, job.path) for name in self.save)
 
     def summarised(self) -> list[str]:
         """What should be known of all pictures together, once that is written."""
@@ -172,7 +172,7 @@ def begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
     else:
         for job in task.jobs:
             for name in task.save:
-                if is_finished(out, name, job.relative):
+                if is_finished(out, name, job.relative, job.path):
                     raise SettingsError(
                         f"--out {out}: {out / name} holds files that predict did not write, and would overwrite. "
                         "Choose another folder."

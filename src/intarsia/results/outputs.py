@@ -30,11 +30,12 @@ from intarsia.objects.areas import Measuring
 from intarsia.objects.instances import label_objects
 from intarsia.objects.outlines import simplified
 from intarsia.objects.regions import Objects, Regions
+from intarsia.raster.frames import is_frames
 from intarsia.raster.writers import open_writer
 from intarsia.results.plan import Subject
 from intarsia.tiles import Window
 
-_SUFFIXES = (".png", ".tif", ".geojson", ".json", ".csv", ".mp4")
+_SUFFIXES = (".png", ".tif", ".geojson", ".json", ".mp4")  # no .csv: a table is there before its picture
 _MOST_DRAWN = 16_000_000  # pixels of an overlay; of a larger picture every 2nd, 3rd, ... row and column is drawn
 
 
@@ -340,7 +341,9 @@ def all_outputs() -> list[str]:
     return [*OUTPUTS, *MAPS]
 
 
-def is_finished(out: Path, output: str, relative: Path) -> bool:
-    """Whether a result is there: a file of its name with any suffix, or the folder of a video's frames."""
+def is_finished(out: Path, output: str, relative: Path, picture: Path) -> bool:
+    """Whether a picture's result is there: a file of its name with any suffix, or the folder of a video's frames."""
     place = out / output / relative
-    return place.is_dir() or any(place.with_name(f"{place.name}{suffix}").exists() for suffix in _SUFFIXES)
+    if any(place.with_name(f"{place.name}{suffix}").exists() for suffix in _SUFFIXES):
+        return True
+    return place.is_dir() and is_frames(picture)  # a folder of pictures may have the name of a picture beside it

@@ -15,9 +15,10 @@ from intarsia.networks.segmenter import Segmenter
 from intarsia.objects.units import pixel_size, spacing
 from intarsia.options import PredictOptions
 from intarsia.raster.contract import Scale, Source
+from intarsia.tiles import fitting
 from intarsia.tiling import Tiling
 
-_BACKGROUND = frozenset({"background", "bg", "void", "none", "other", "unlabeled", "unlabelled"})
+_BACKGROUND = frozenset({"background", "_background_", "bg", "void", "none", "other", "unlabeled", "unlabelled"})
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,20 @@ class Plan:
         """The plan for a model.
 
         Raises:
-            SettingsError: a class that it does not have, a threshold of nobody, a measure that is none.
+            SettingsError: a class that it does not have, a threshold of nobody, a measure that is none, tiles that
+                its network cannot work in.
         """
         stack = spacing(options.spacing) if options.spacing else None
         given = stack.scale if stack else pixel_size(options.pixel_size) if options.pixel_size else None
         asked: Model = Averaged(model).eval() if options.tta else model
+        if options.tile is not None:
+            fitting(options.tile, options.overlap, asked.step)
+        objects = dict.fromkeys(indices_of(options.classes, labels.names, "--classes") or foreground(labels))
+        depth = stack.depth if stack else None
+        thresholds = _thresholds(options.threshold, labels)
         if options.compile:
             asked.compile()
-        objects = indices_of(options.classes, labels.names, "--classes") or foreground(labels)
-        depth = stack.depth if stack else None
-        return cls(
-            asked, labels, options, _thresholds(options.threshold, labels), tuple(objects), given, depth, least
-        )
+        return cls(asked, labels, options, thresholds, tuple(objects), given, depth, least)
 
     def tiling(self, source: Source) -> Tiling:
         """The tiles of a picture."""
@@ -92,12 +95,15 @@ def foreground(labels: Labels) -> list[int]:
 def _thresholds(given: Mapping[str, float], labels: Labels) -> dict[int, float]:
     if "" not in given:
         return dict(zip(indices_of(list(given), labels.names, "--threshold"), given.values(), strict=True))
-    last = foreground(labels)[-1]
+    last, number = foreground(labels)[-1], f"{given['']:g}"
     if len(labels) != 2:
         raise SettingsError(
-            f"--threshold {given['']:g}: the model has {len(labels)} classes. Say which one: "
-            f"--threshold {labels.names[last]}={given['']:g}."
+            f"--threshold {number}: the model has {len(labels)} class{'es' * (len(labels) != 1)}. "
+            f"Say which one: "
+            f"--threshold {labels.names[last]}={number}."
         )
+    if others := [name for name in given if name]:
+        raise SettingsError(f"--threshold {number}: stands beside that of {others[0]}. Say the class of both.")
     return {last: given[""]}
 
 

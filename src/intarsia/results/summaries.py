@@ -28,10 +28,11 @@ def summarise(out: Path, save: Sequence[str], pictures: Sequence[Path], plan: Pl
     Returns:
         What should be known of them.
     """
+    folders = {folder for picture in pictures for folder in picture.parents}  # of pictures, not of frames
     notes = []
     for output, write in (("areas", _write_areas), ("coco", _write_coco)):
         if output in save:
-            found = [_records(out / output, relative) for relative in pictures]
+            found = [_records(out / output, relative, relative not in folders) for relative in pictures]
             records = {name: record for of_one in found for name, record in of_one.items()}
             if records:
                 write(out, records, plan)
@@ -44,10 +45,10 @@ def summarise(out: Path, save: Sequence[str], pictures: Sequence[Path], plan: Pl
     return notes
 
 
-def _records(folder: Path, relative: Path) -> dict[str, dict[str, Any]]:
-    """{name of the picture: its record}; of a video or stack, those of all frames."""
+def _records(folder: Path, relative: Path, frames: bool) -> dict[str, dict[str, Any]]:
+    """{name of the picture: its record}; of a video or stack, those of all `frames`, which lie in a folder."""
     file = folder / relative.parent / f"{relative.name}.json"
-    files = [file] if file.is_file() else sorted((folder / relative).glob("*.json"))
+    files = [file] if file.is_file() else sorted((folder / relative).glob("*.json")) if frames else []
     return {path.relative_to(folder).with_suffix("").as_posix(): json.loads(path.read_bytes()) for path in files}
 
 

@@ -41,16 +41,20 @@ def write_answers(
         MachineError: the disk is full or may not be written to.
     """
     with ExitStack() as unfinished:
-        maps = [Map(subject, name) for name in save if name in MAPS]
-        outputs = [OUTPUTS[name](subject) for name in save if name in OUTPUTS]
-        whole: list[Map | Output] = [*maps, *outputs]
-        for one in whole:
-            unfinished.callback(one.discard)
+        maps: list[Map] = []
+        outputs: list[Output] = []
+        for name in save:
+            if name in MAPS:
+                maps.append(Map(subject, name))
+                unfinished.callback(maps[-1].discard)
+            else:
+                outputs.append(OUTPUTS[name](subject))
+                unfinished.callback(outputs[-1].discard)
         strips = masks_of(subject, blocks, maps)
         for top, strip in cleaned(strips, subject):
             for output in (*outputs, *others):
                 output.add(top, strip)
-        for one in whole:
+        for one in (*maps, *outputs):
             one.close()
 
 
