@@ -54,7 +54,8 @@ def write_answers(
         for top, strip in cleaned(strips, subject):
             for output in (*outputs, *others):
                 output.add(top, strip)
-        for one in (*maps, *outputs):
+        whole: list[Map | Output] = [*maps, *outputs]
+        for one in whole:
             one.close()
 
 
