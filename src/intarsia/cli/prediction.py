@@ -30,6 +30,7 @@ Thresholds = Annotated[
 MinArea = Annotated[int | None, _better(metavar="PIXELS", help="Remove smaller specks and holes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
+_MOST_TOLD = 20  # images that could not be read
 _INPUTS = "Pictures, GeoTIFFs, slides, videos; folders; patterns; text files (.txt) with a path in each line."
 _OUTPUTS = "Any of masks,overlays,triptychs,probabilities,confidence,entropy,polygons,coco,instances,areas."
 
@@ -79,8 +80,10 @@ def predict(  # noqa: PLR0913 - the contract's options
     if speaks:
         _tell(prediction, _names(save), as_json=as_json)
     if prediction.failed:
-        number, reasons = len(prediction.failed), "\n".join(reason for _, reason in prediction.failed)
-        were = "was" if number == 1 else "were"
+        number, were = len(prediction.failed), "was" if len(prediction.failed) == 1 else "were"
+        reasons = "\n".join(reason for _, reason in prediction.failed[:_MOST_TOLD])
+        if number > _MOST_TOLD:
+            reasons += f"\nand {number - _MOST_TOLD:,} more; --json lists them all"
         error = DataError(f"{counted(number, 'image')} could not be read and {were} left out:\n{reasons}")
         raise error if speaks else SystemExit(error.exit_code)
 
