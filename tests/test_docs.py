@@ -22,7 +22,7 @@ from intarsia.data.datasetfile import DatasetFile
 from intarsia.data.formats import FORMATS
 from intarsia.losses import LOSSES
 from intarsia.networks import NETWORKS
-from intarsia.prediction import OUTPUTS
+from intarsia.results.outputs import OUTPUTS
 from intarsia.synthetic.scenes import write_scenes
 from tests.conftest import HubCache
 from tests.networks.checkpoints import transformers_checkpoint
@@ -96,6 +96,7 @@ def test_clusters(at_home, monkeypatch):
     def here(model, inputs, out, options, *, save, workers, gpus):
         return intarsia.predict(model, inputs, out, options, save=save, device="cpu")
 
+    (at_home / "runs" / "first").mkdir(parents=True)
     saved_model(at_home / "runs" / "first" / "model.safetensors")
     monkeypatch.setattr(raydata, "predict_on_ray", create_autospec(raydata.predict_on_ray, side_effect=here))
     run_python(blocks("docs/clusters.md", "python"))
