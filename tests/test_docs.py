@@ -110,6 +110,7 @@ def test_clusters(at_home, monkeypatch):
     def here(model, inputs, out, options, *, save, workers, gpus):
         return intarsia.predict(model, inputs, out, options, save=save, device="cpu")
 
+    (at_home / "runs" / "first").mkdir(parents=True)
     saved_model(at_home / "runs" / "first" / "model.safetensors")
     monkeypatch.setattr(raydata, "predict_on_ray", create_autospec(raydata.predict_on_ray, side_effect=here))
     run_python(blocks("docs/clusters.md", "python"))

@@ -1,8 +1,11 @@
 """What of a job on Ray can be seen without Ray; with a real cluster: tests/faults/test_ray.py."""
 
 import json
+import socket
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 from PIL import Image
@@ -11,7 +14,7 @@ from intarsia.errors import MachineError, SettingsError
 from intarsia.options import PredictOptions
 from intarsia.pipeline import Job
 from intarsia.prediction import predict
-from intarsia.raydata import Errand, Worker, _dealt, _told, predict_on_ray
+from intarsia.raydata import Errand, Worker, _connected, _dealt, _told, predict_on_ray
 from tests.small import noise, saved_model
 
 
@@ -26,6 +29,16 @@ def test_workers_are_some(wrong: dict[str, int], tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("intarsia.raydata.needed", lambda module, extra: None)
     with pytest.raises(SettingsError, match="at least one worker, of at least one CPU"):
         predict_on_ray(tmp_path / "model.safetensors", tmp_path, tmp_path / "out", **wrong)
+
+
+def test_an_address_where_nobody_answers_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # what it sets goes with the test
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        nothing = cast(ModuleType, SimpleNamespace(is_initialized=lambda: False))
+        with pytest.raises(MachineError, match=f"No Ray at {address}: .*refused"), _connected(nothing, address):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -180,8 +180,13 @@ def begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
         make_folder(out)
         write_whole(manifest, json.dumps(own, indent=2).encode() + b"\n")
     if alone:  # what other processes are at is not to be swept away
-        for folder in {path.parent for path in out.rglob(".*.tmp")}:
-            sweep(folder)
+        tidy(out)
+
+
+def tidy(out: Path) -> None:
+    """Removes what processes that were killed left unfinished."""
+    for folder in {path.parent for path in out.rglob(".*.tmp")}:
+        sweep(folder)
 
 
 def _differing(found: Any, own: dict[str, Any]) -> str:  # noqa: ANN401 - whatever the file holds

@@ -22,7 +22,7 @@ from intarsia.extras import needed
 from intarsia.loading import load
 from intarsia.options import PredictOptions
 from intarsia.pipeline import CHUNK, Job, Outcome, portions
-from intarsia.prediction import MANIFEST, Prediction, Task, begin, checked, do, ended, jobs_of
+from intarsia.prediction import MANIFEST, Prediction, Task, begin, checked, do, ended, jobs_of, tidy
 
 _EACH = 8  # parcels for each worker, so that all end at about the same time
 _MOST_CHUNKS = 16  # of a parcel: within one, reading and writing go on beside the network
@@ -106,6 +106,8 @@ def predict_on_ray(  # noqa: PLR0913 - those of predict, and what a worker is
             )
             own = {str(job.path.absolute()): job.path for job in jobs}
             everyone += [_told(answer, own) for answer in [row["answer"] for row in answers.iter_rows()]]
+            if of == 1:
+                tidy(folder)  # Ray gives the parcels of a worker that was killed to another one
     return ended(task, everyone, task.summarised())
 
 
@@ -217,8 +219,11 @@ def _connected(ray: ModuleType, address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read where Ray is started
     try:
+        host, _, port = (address or "").rpartition(":")
+        if port.isdecimal() and "/" not in host:  # ray.init would try for minutes, and not say so
+            socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
         ray.init(address or "local", include_dashboard=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise MachineError(
             f"No Ray at {address or 'this machine'}: {reason}. Whether a cluster runs is told by: ray status"
