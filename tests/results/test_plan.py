@@ -45,14 +45,18 @@ def test_classes_are_chosen_by_name_each_once() -> None:
     assert plan(classes=["wood", "background"]).objects == (2, 0)
     assert plan(classes="wood").objects == (2,)
     assert plan(classes=["wood", "field", "wood"]).objects == (2, 1)
-    with pytest.raises(SettingsError, match=r"^--classes wod: the model has no such class\. Did you mean 'wood'\?$"):
+    with pytest.raises(
+        SettingsError, match=r"^--classes wod: the model has no such class\. Did you mean 'wood'\?$"
+    ):
         plan(classes=["field", "wod"])
 
 
 def test_thresholds_by_class() -> None:
     assert plan().thresholds == {}
     assert plan(threshold={"wood": 0.3, "field": 0.9}).thresholds == {2: 0.3, 1: 0.9}
-    with pytest.raises(SettingsError, match=r"^--threshold crak: the model has no such class\. Did you mean 'crack'\?"):
+    with pytest.raises(
+        SettingsError, match=r"^--threshold crak: the model has no such class\. Did you mean 'crack'\?"
+    ):
         plan(TWO, threshold={"crak": 0.3})
 
 
@@ -128,9 +132,7 @@ def test_smaller_tiles_are_told() -> None:
     ],
     ids=str,
 )
-def test_tiles_that_cannot_be_are_refused_before_anything_is_written(
-    options: dict[str, int], words: str
-) -> None:
+def test_tiles_that_cannot_be_are_refused_before_anything_is_written(options: dict[str, int], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         plan(**options)
 

@@ -165,7 +165,8 @@ class Shown:
 
     def picture(self) -> draw.Picture:
         """[h, w, 3] uint8 of all rows."""
-        return self._drawn(np.concatenate(self._image), np.concatenate(self._mask), self._subject.labels)
+        mask, labels = np.concatenate(self._mask), self._subject.labels
+        return self._drawn(draw.rgb(np.concatenate(self._image), mask != labels.ignore_index), mask, labels)
 
     def close(self) -> None:
         """See `Output`."""
@@ -294,7 +295,7 @@ def _write_geojson(subject: Subject, objects: Objects) -> None:
 
 def _write_coco(subject: Subject, objects: Objects) -> None:
     source = subject.source
-    name = f"{subject.relative.as_posix()}{source.path.suffix}"
+    name = f"{(subject.name or subject.relative).as_posix()}{source.path.suffix}"
     record = coco.record(objects, name, source.height, source.width)
     write_whole(subject.path("coco", ".json"), json.dumps(record, separators=(",", ":")).encode())
 
@@ -335,7 +336,7 @@ def all_outputs() -> list[str]:
 
 
 def is_finished(out: Path, output: str, relative: Path, picture: Path) -> bool:
-    """Whether a picture's result is there: a file of its name with any suffix, or the folder of a video's frames."""
+    """Whether a picture's result is there: a file of its name, whatever its suffix, or a folder of frames."""
     place = out / output / relative
     if any(place.with_name(f"{place.name}{suffix}").exists() for suffix in _SUFFIXES):
         return True

@@ -43,7 +43,7 @@ def write_answers(
     with ExitStack() as unfinished:
         maps: list[Map] = []
         outputs: list[Output] = []
-        for name in save:
+        for name in save:  # one after the other: where one refuses the picture, those before it have begun
             if name in MAPS:
                 maps.append(Map(subject, name))
                 unfinished.callback(maps[-1].discard)
@@ -54,7 +54,8 @@ def write_answers(
         for top, strip in cleaned(strips, subject):
             for output in (*outputs, *others):
                 output.add(top, strip)
-        for one in (*maps, *outputs):
+        whole: list[Map | Output] = [*maps, *outputs]
+        for one in whole:
             one.close()
 
 
