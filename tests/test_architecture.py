@@ -166,6 +166,7 @@ FLOORS = {
     "report": 8,
     "checking": 9,
     "overview": 9,
+    "raydata": 9,
     "feed": 9,
     "pace": 9,
     "steps": 9,
@@ -244,7 +245,7 @@ def test_there_is_no_circle() -> None:
 
 def test_the_imports_are_really_seen() -> None:
     assert {"feed", "data.check.inspection", "errors", "draw"} <= IMPORTS["training"]
-    assert "evaluation" in IMPORTS["cli.commands"]
+    assert "evaluation" in IMPORTS["cli.prediction"]
     assert "metrics" in IMPORTS["cli.tables"]
 
 

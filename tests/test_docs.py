@@ -7,22 +7,26 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 import segmentation_models_pytorch as smp
 from PIL import Image
 from safetensors.torch import save
 
+import intarsia
+from intarsia import raydata
 from intarsia.cli import main
 from intarsia.data.check.findings import KINDS
 from intarsia.data.datasetfile import DatasetFile
 from intarsia.data.formats import FORMATS
 from intarsia.losses import LOSSES
 from intarsia.networks import NETWORKS
-from intarsia.prediction import OUTPUTS
+from intarsia.results.outputs import OUTPUTS
 from intarsia.synthetic.scenes import write_scenes
 from tests.conftest import HubCache
 from tests.networks.checkpoints import transformers_checkpoint
+from tests.small import saved_model
 
 ROOT = Path(__file__).parent.parent
 SHORT = {"10m": "3s"}  # the one liberty taken with the texts: budgets
@@ -86,6 +90,32 @@ def test_training(at_home):
     run_python(blocks("docs/training.md", "python"))
 
 
+def test_answers():
+    run_python(blocks("docs/answers.md", "python"))
+
+
+def test_predict(at_home):
+    intarsia.train("photos", "runs/first", {"train": {"steps": 2, "device": "cpu"}})
+    for command in "".join(blocks("docs/predict.md", "console")).splitlines():
+        with pytest.raises(SystemExit) as stopped:
+            main(shlex.split(command)[1:])
+        assert stopped.value.code in (0, None), command
+    run_python(blocks("docs/predict.md", "python"))
+    assert (at_home / "measured" / "areas.csv").is_file()
+
+
+def test_clusters(at_home, monkeypatch):
+    """On this machine alone; a real cluster: tests/faults/test_ray.py."""
+
+    def here(model, inputs, out, options, *, save, workers, gpus):
+        return intarsia.predict(model, inputs, out, options, save=save, device="cpu")
+
+    saved_model(at_home / "runs" / "first" / "model.safetensors")
+    monkeypatch.setattr(raydata, "predict_on_ray", create_autospec(raydata.predict_on_ray, side_effect=here))
+    run_python(blocks("docs/clusters.md", "python"))
+    assert (at_home / "results" / "areas.csv").is_file()
+
+
 def test_networks(at_home):
     run_python(blocks("docs/networks.md", "python"))
 
@@ -105,7 +135,7 @@ def test_extend():
         assert "drawn" in FORMATS
         assert "gentle" in LOSSES
         assert "pointwise" in NETWORKS
-        assert "areas" in OUTPUTS
+        assert "borders" in OUTPUTS
     finally:
         for registry, entries in zip(registries, before, strict=True):
             registry.clear()

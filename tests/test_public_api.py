@@ -99,8 +99,9 @@ def test_what_only_reads_does_not_import_torch(name: str) -> None:
     [
         (intarsia.check, ["data"]),
         (intarsia.train, ["data", "out", "settings"]),
-        (intarsia.evaluate, ["model", "data", "split"]),
-        (intarsia.predict, ["model", "inputs", "out"]),
+        (intarsia.evaluate, ["model", "data", "split", "options"]),
+        (intarsia.predict, ["model", "inputs", "out", "options"]),
+        (intarsia.predict_on_ray, ["model", "inputs", "out", "options"]),
         (intarsia.load, ["path", "device"]),
         (intarsia.open_dataset, ["path"]),
         (intarsia.fetch, ["source", "folder"]),

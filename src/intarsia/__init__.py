@@ -3,7 +3,7 @@
 >>> import intarsia
 >>> training = intarsia.train("photos", "runs/first", {"train": {"budget": "10m"}})
 >>> print(intarsia.evaluate(training.folder, "photos").miou)
->>> mask = intarsia.load("runs/first").predict(intarsia.read_image("new.jpg"))
+>>> mask = intarsia.load("runs/first").predict("new.jpg").mask
 
 Names are imported when they are first used: `import intarsia` alone does not import torch.
 """
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from intarsia.networks.compact import Compact
     from intarsia.networks.segmenter import Segmenter
     from intarsia.networks.unet import UNet
+    from intarsia.options import PredictOptions
     from intarsia.overview import Model, models
     from intarsia.prediction import Prediction, predict
+    from intarsia.raydata import predict_on_ray
     from intarsia.repetition import Repetition, train_folds, train_seeds
+    from intarsia.results.result import Result
     from intarsia.settings import Settings, make_settings
     from intarsia.training import Training, train
     from intarsia.tuning import BatchTrial, RateTest, find_batch, find_learning_rate
@@ -55,10 +58,12 @@ __all__ = [
     "Model",
     "ModelFileError",
     "Pair",
+    "PredictOptions",
     "Prediction",
     "Predictor",
     "RateTest",
     "Repetition",
+    "Result",
     "Scores",
     "Segmenter",
     "Settings",
@@ -81,6 +86,7 @@ __all__ = [
     "models",
     "open_dataset",
     "predict",
+    "predict_on_ray",
     "read_image",
     "read_mask",
     "train",
@@ -99,10 +105,12 @@ _HOME = {
     "Logger": "loggers",
     "Model": "overview",
     "Pair": "data.pairs",
+    "PredictOptions": "options",
     "Prediction": "prediction",
     "Predictor": "loading",
     "RateTest": "tuning",
     "Repetition": "repetition",
+    "Result": "results.result",
     "Scores": "metrics",
     "Segmenter": "networks.segmenter",
     "Settings": "settings",
@@ -123,6 +131,7 @@ _HOME = {
     "models": "overview",
     "open_dataset": "data.index",
     "predict": "prediction",
+    "predict_on_ray": "raydata",
     "read_image": "data.read",
     "read_mask": "data.read",
     "train": "training",

@@ -1,11 +1,13 @@
 """Scoring a model on a split, at the original resolution of its files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from intarsia import draw
@@ -19,16 +21,19 @@ from intarsia.metrics import Scores, confusion_matrix, scores_of
 from intarsia.modelfile import ModelCard
 from intarsia.networks.ensemble import Ensemble
 from intarsia.networks.segmenter import Segmenter
+from intarsia.options import PredictOptions
 
 _PICTURES = 4
 
 Progress = Callable[[int, int], None]
+Ask = Callable[[NDArray[Any]], Tensor]
 
 
 def evaluate(
     model: str | Path | Predictor,
     data: str | Path | Dataset,
     split: str = "val",
+    options: Mapping[str, Any] | PredictOptions | None = None,
     *,
     device: str | None = None,
     progress: Progress = lambda done, total: None,
@@ -40,12 +45,13 @@ def evaluate(
         data: a folder in any known layout, a dataset file, or what `open_dataset` returned. Mask values mean
             what they meant in training, unless `data` declares classes of the same names itself.
         split: train, val or test. A val split that must be drawn is drawn as it was for training.
+        options: as for `predict`, so that what is scored is what would be written.
         device: as for `load`.
         progress: called with the number of images done and of all.
 
     Raises:
         DataError: no such split, undecodable files, sizes that differ, values without a meaning, other classes.
-        SettingsError: an ensemble of folds, and a split that its members were trained on.
+        SettingsError: an ensemble of folds, and a split that its members were trained on; an unknown option.
         ModelFileError: no model of ours.
     """
     predictor = model if isinstance(model, Predictor) else load(model, device)
@@ -58,7 +64,13 @@ def evaluate(
     if not isinstance(data, Dataset):
         data = open_dataset(data, val_share=card.data.val_share, scene_separator=card.data.scene_separator)
     labels = _common_labels(card, data)
-    return score(predictor.segmenter, data.split(split), labels, progress)
+    plan = predictor.plan(options)
+
+    def answer(image: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(predictor.answer(image, plan).mask.astype(np.int64)).to(plan.model.mean.device)
+
+    ask = answer if options else None
+    return score(predictor.segmenter, data.split(split), labels, progress, ask)
 
 
 def score(
@@ -66,9 +78,10 @@ def score(
     pairs: Sequence[Pair],
     labels: Labels,
     progress: Progress = lambda done, total: None,
+    ask: Ask | None = None,
 ) -> Scores:
     """Scores a segmenter in eval mode on pairs; memory does not grow with their number."""
-    confusion, ignored = count(segmenter, pairs, labels, progress)
+    confusion, ignored = count(segmenter, pairs, labels, progress, ask)
     return scores_of(labels.names, confusion, len(pairs), int(ignored))
 
 
@@ -77,15 +90,24 @@ def count(
     pairs: Sequence[Pair],
     labels: Labels,
     progress: Progress = lambda done, total: None,
+    ask: Ask | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The confusion matrix [C, C] over pairs, and the number of ignored pixels: int64, so that sums are exact."""
+    """The confusion matrix [C, C] over pairs, and the number of ignored pixels: int64, so that sums are exact.
+
+    Args:
+        segmenter: in eval mode.
+        pairs: images and masks.
+        labels: what the masks' values mean.
+        progress: called with the number of images done and of all.
+        ask: [H, W, bands] -> [H, W] int64 class indices; None for what the segmenter says of the picture as it is.
+    """
     device = segmenter.mean.device
     confusion = torch.zeros(len(labels), len(labels), dtype=torch.int64, device=device)
     ignored = torch.zeros((), dtype=torch.int64, device=device)
     for done, pair in enumerate(pairs, start=1):
         image, mask = read_pair(pair, labels, segmenter.bands)
         target = torch.from_numpy(mask.astype("int64")).to(device)
-        predicted = predict_classes(segmenter, image)
+        predicted = ask(image) if ask else predict_classes(segmenter, image)
         confusion += confusion_matrix(predicted, target, len(labels), labels.ignore_index)
         ignored += (target == labels.ignore_index).sum()
         progress(done, len(pairs))

@@ -20,7 +20,6 @@ from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter
 from intarsia.options import PredictOptions, make_options
 from intarsia.raster.contract import Source
-from intarsia.raster.opening import open_source
 from intarsia.raster.pictures import Decoded
 from intarsia.results.plan import Plan
 from intarsia.results.result import Result, answered
@@ -76,8 +75,8 @@ class Predictor:
         """
         plan = self.plan(options)
         if isinstance(image, np.ndarray | str | Path):
-            return self._answered(image, plan)
-        return [self._answered(one, plan) for one in image]
+            return self.answer(image, plan)
+        return [self.answer(one, plan) for one in image]
 
     def plan(self, options: Mapping[str, Any] | PredictOptions | None = None) -> Plan:
         """What options mean for this model.
@@ -86,15 +85,14 @@ class Predictor:
             SettingsError: an option that does not exist, out of range, or not for this model.
         """
         chosen = options if isinstance(options, PredictOptions) else make_options(options or {})
-        return Plan.of(self.segmenter, self.labels, chosen, max(self.card.training.get("size", (0,))))
+        least = max(self.card.training.get("size", (0,)))
+        return Plan.of(self.segmenter, self.labels, chosen, least, self.card.dtype)
 
-    def _answered(self, image: Picture, plan: Plan) -> Result:
-        options = plan.options
+    def answer(self, image: Picture, plan: Plan) -> Result:
+        """The answer to one image, as `plan` says; see `predict`."""
 
         def opened() -> Source:
-            if isinstance(image, np.ndarray):
-                return Decoded(self._checked(image))
-            return open_source(image, self.card.bands, level=options.level, mpp=options.mpp)
+            return Decoded(self._checked(image)) if isinstance(image, np.ndarray) else plan.open(image)
 
         with closing(opened()) as source:
             tiling = plan.tiling(source)

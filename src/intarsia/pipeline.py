@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 
 from intarsia import draw
 from intarsia.ahead import ahead, mapped
-from intarsia.data.read import with_bands
 from intarsia.errors import DataError
 from intarsia.files import beside, make_folder, writing
 from intarsia.inference import predict_batch, predict_blocks
 from intarsia.raster.contract import Source
 from intarsia.raster.frames import Frames, is_frames, open_frames
-from intarsia.raster.opening import open_source
 from intarsia.raster.pictures import Decoded
 from intarsia.raster.video import VideoWriter
 from intarsia.results.outputs import Shown
@@ -123,17 +121,13 @@ class Pipeline:
         try:
             if is_frames(job.path, self._plan.model.bands):
                 return None
-            source = self._open(job)
+            source = self._plan.open(job.path)
         except DataError as error:
             return error
         if source.in_memory:
             return source
         source.close()
         return None
-
-    def _open(self, job: Job) -> Source:
-        options = self._plan.options
-        return open_source(job.path, self._plan.model.bands, level=options.level, mpp=options.mpp)
 
     def _predict(self, chunk: "list[tuple[Job, Source | DataError | None]]") -> None:
         by_size: dict[tuple[int, int], list[tuple[Job, Source]]] = {}
@@ -164,7 +158,7 @@ class Pipeline:
             if is_frames(job.path, self._plan.model.bands):
                 self._framewise(job)
                 return
-            with closing(self._open(job)) as source:
+            with closing(self._plan.open(job.path)) as source:
                 tiling = self._plan.tiling(source)
                 self._tilewise(job, source, self._windows(job, tiling), tiling)
         except DataError as error:
@@ -172,7 +166,7 @@ class Pipeline:
 
     def _windows(self, job: Job, tiling: Tiling) -> Iterator[NDArray[Any]]:
         """The pixels of tiles, read by a source of their own: it belongs to the thread that asks first."""
-        with closing(self._open(job)) as source:
+        with closing(self._plan.open(job.path)) as source:
             yield from map(source.read, tiling.windows)
 
     def _tilewise(self, job: Job, source: Source, pixels: Iterable[NDArray[Any]], tiling: Tiling) -> None:
@@ -224,11 +218,10 @@ class Pipeline:
     def _each_frame(
         self, frames: Frames, job: Job, folder: Path, save: Sequence[str], video: VideoWriter | None
     ) -> None:
-        bands = self._plan.model.bands
         number = 0
         try:
             for portion in gathered(frames, self._batch):
-                sources = [Decoded(with_bands(image, bands, frames.path), frames.path) for image in portion]
+                sources = [self._plan.checked(Decoded(image, frames.path)) for image in portion]
                 shown = []
                 for source, blocks in self._answers(sources):
                     number += 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from intarsia.distributed import World, joined
+from intarsia.distributed import joined
 from intarsia.errors import SettingsError, did_you_mean
 from intarsia.files import make_folder, sweep, write_whole
 from intarsia.inputs import find_images
@@ -82,25 +82,39 @@ def predict(
         ModelFileError: no model of ours.
         MachineError: `out` cannot be written, memory is full, or a library is missing.
     """
+    chosen, names = checked(options, save)
+    folder = Path(out)
+    with joined() as world:
+        jobs = jobs_of(inputs, folder)
+        predictor = model if isinstance(model, Predictor) else load(model, device)
+        task = Task(folder, names, jobs, predictor.plan(chosen))
+        world.told(lambda: begin(task, predictor, alone=world.size == chosen.shard[1] == 1))
+        number, of = chosen.shard
+        own = list(portions(jobs, CHUNK))[(number - 1) * world.size + world.rank :: of * world.size]
+        everyone = world.collected(do(task, own, progress))
+        return ended(task, everyone, world.told(task.summarised))
+
+
+def checked(
+    options: Mapping[str, Any] | PredictOptions | None, save: Sequence[str]
+) -> tuple[PredictOptions, tuple[str, ...]]:
+    """The options, and the names of outputs, each once.
+
+    Raises:
+        SettingsError: an output or option that does not exist.
+    """
     chosen = options if isinstance(options, PredictOptions) else make_options(options or {})
     names = tuple(dict.fromkeys(save))
     for name in names:
         if name not in all_outputs():
             raise SettingsError(f"--save {name}: is unknown. {did_you_mean(name, all_outputs())}")
-    folder = Path(out)
-    with joined() as world:
-        jobs = [
-            Job(relative, path)
-            for relative, path in find_images(
-                [inputs] if isinstance(inputs, str | Path) else inputs, folder
-            ).items()
-        ]
-        predictor = model if isinstance(model, Predictor) else load(model, device)
-        plan = predictor.plan(chosen)
-        task = Task(folder, names, jobs, plan)
-        world.told(lambda: _begin(task, predictor, alone=world.size == chosen.shard[1] == 1))
-        outcome, finished = _share(world, task, progress)
-        return _ended(world, task, outcome, finished)
+    return chosen, names
+
+
+def jobs_of(inputs: str | Path | Sequence[str | Path], out: Path) -> list[Job]:
+    """All pictures, in order; errors as of `find_images`."""
+    found = find_images([inputs] if isinstance(inputs, str | Path) else inputs, out)
+    return [Job(relative, path) for relative, path in found.items()]
 
 
 @dataclass(frozen=True)
@@ -123,9 +137,23 @@ class Task:
         """Whether all results of a picture are there."""
         return all(is_finished(self.out, name, job.relative, job.path) for name in self.save)
 
+    def summarised(self) -> list[str]:
+        """What should be known of all pictures together, once that is written."""
+        return summarise(self.out, self.save, [job.relative for job in self.jobs], self.plan)
 
-def _begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
-    """Makes the folder of the results, or makes sure that what it holds belongs to these."""
+
+def begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
+    """Makes the folder of the results, or makes sure that what it holds belongs to these.
+
+    Args:
+        task: what will be done.
+        predictor: with which model.
+        alone: whether nobody else writes there now; then what was left unfinished is removed.
+
+    Raises:
+        SettingsError: it holds other files, or results of another model or other options.
+        MachineError: it cannot be written.
+    """
     out = task.out
     manifest = out / MANIFEST
     own = {
@@ -177,10 +205,10 @@ def _fingerprint(predictor: Predictor) -> str:
     return digest.hexdigest()
 
 
-def _share(world: World, task: Task, progress: Callable[[int, int], None]) -> tuple[Outcome, list[Path]]:
-    """Predicts this process's chunks; what is finished stays."""
-    number, of = task.plan.options.shard
-    chunks = list(portions(task.jobs, CHUNK))[(number - 1) * world.size + world.rank :: of * world.size]
+def do(
+    task: Task, chunks: Sequence[Sequence[Job]], progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[Outcome, list[Path]]:
+    """Predicts some chunks of a task; what is finished stays, and is told apart."""
     finished = {job for chunk in chunks for job in chunk if task.has_finished(job)}
     waiting = [chunk for chunk in chunks if not finished.issuperset(chunk)]
     outcome = Pipeline(task.plan, task.out, task.save, progress).run(waiting, finished)
@@ -188,12 +216,16 @@ def _share(world: World, task: Task, progress: Callable[[int, int], None]) -> tu
     return outcome, [job.relative for job in finished if job.relative not in written]
 
 
-def _ended(world: World, task: Task, outcome: Outcome, finished: list[Path]) -> Prediction:
-    """What all processes did, in the order of the pictures; the first writes what is told of all together."""
-    everyone = world.collected((outcome, finished))
+def ended(task: Task, everyone: Sequence[tuple[Outcome, list[Path]]], told: Sequence[str]) -> Prediction:
+    """What all processes did, in the order of the pictures.
+
+    Args:
+        task: that is done.
+        everyone: what `do` returned in each process.
+        told: what `Task.summarised` returned.
+    """
     order = {job.relative: place for place, job in enumerate(task.jobs)}
     place = {job.path: order[job.relative] for job in task.jobs}
-    told = world.told(lambda: summarise(task.out, task.save, [job.relative for job in task.jobs], task.plan))
     notes = [task.plan.note, *(note for one, _ in everyone for note in one.notes), *told]
     return Prediction(
         task.out,

@@ -23,7 +23,7 @@ from tests.faults import child
 
 ROOT = Path(__file__).parents[2]
 SERVER = multiprocessing.get_context("forkserver")  # its processes have torch at once, and are real ones
-SERVER.set_forkserver_preload(["tests.faults.child"])
+SERVER.set_forkserver_preload(["tests.faults.child", "tests.faults.predicting"])
 
 # Augmentation, two workers, average of the weights, accumulation, dropout, a schedule by the step.
 EVERYTHING: dict[str, dict[str, Any]] = {

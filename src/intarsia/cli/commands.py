@@ -9,8 +9,8 @@ import typer
 
 from intarsia._version import __version__
 from intarsia.cli.data import app as data_app
-from intarsia.cli.prediction import Model, predict
-from intarsia.cli.training import Data, Device, train
+from intarsia.cli.prediction import evaluate, predict
+from intarsia.cli.training import Data, train
 from intarsia.errors import DataError, counted
 
 app = typer.Typer(
@@ -116,26 +116,7 @@ def models(
         print_models(found, height_width, bands, classes)
 
 
-@app.command()
-def evaluate(
-    model: Model,
-    data: Data,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    device: Device = None,
-) -> None:
-    """Score a model at the original resolution, with one confusion matrix over the split."""
-    from intarsia.cli.tables import print_scores
-    from intarsia.evaluation import evaluate as run_evaluation
-    from intarsia.terminal import count_on_terminal
-
-    scores = run_evaluation(model, data, split, device=device, progress=count_on_terminal("evaluating"))
-    if as_json:
-        typer.echo(json.dumps(scores.to_dict()))
-    else:
-        print_scores(scores)
-
-
+app.command()(evaluate)
 app.command()(predict)
 
 

@@ -1,14 +1,14 @@
-"""The command `predict`."""
+"""The commands `predict` and `evaluate`."""
 
 import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from intarsia.cli.training import Device
+from intarsia.cli.training import Data, Device
 from intarsia.errors import DataError, SettingsError, counted
 
 if TYPE_CHECKING:
@@ -21,6 +21,15 @@ _better = partial(typer.Option, rich_help_panel="Better answers")
 _measured = partial(typer.Option, rich_help_panel="Objects and measures")
 _many = partial(typer.Option, rich_help_panel="Many pictures")
 
+Tile = Annotated[int | None, _large(help="Side of the tiles in pixels; left out: by memory.")]
+Overlap = Annotated[int | None, _large(help="Of the tiles in pixels; left out: an eighth.")]
+Averaged = Annotated[bool, _better("--tta", help="Ask at 3 sizes, mirrored too; 6 times as long.")]
+Thresholds = Annotated[
+    list[str] | None, _better(metavar="[CLASS=]P", help="Take a class from this probability on; repeatable.")
+]
+MinArea = Annotated[int | None, _better(metavar="PIXELS", help="Remove smaller specks and holes.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
 _INPUTS = "Pictures, GeoTIFFs, slides, videos; folders; patterns; text files (.txt) with a path in each line."
 _OUTPUTS = "Any of masks,overlays,triptychs,probabilities,confidence,entropy,polygons,coco,instances,areas."
 
@@ -31,16 +40,14 @@ def predict(  # noqa: PLR0913 - the contract's options
     out: Annotated[Path, typer.Option(help="Results go to OUT/masks, OUT/overlays, ...")],
     save: Annotated[str, typer.Option(metavar="NAMES", help=_OUTPUTS)] = "masks",
     device: Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    tile: Annotated[int | None, _large(help="Side of the tiles in pixels; left out: by memory.")] = None,
-    overlap: Annotated[int | None, _large(help="Of the tiles in pixels; left out: an eighth.")] = None,
+    as_json: Json = False,
+    tile: Tile = None,
+    overlap: Overlap = None,
     level: Annotated[int | None, _large(help="Of a slide's pyramid; 0 is the finest.")] = None,
     mpp: Annotated[float | None, _large(help="Microns per pixel at which a slide is seen.")] = None,
-    tta: Annotated[bool, _better("--tta", help="Ask at 3 sizes, mirrored too; 6 times as long.")] = False,
-    threshold: Annotated[
-        list[str] | None, _better(metavar="[CLASS=]P", help="Take a class from this probability on; repeatable.")
-    ] = None,
-    min_area: Annotated[int | None, _better(metavar="PIXELS", help="Remove smaller specks and holes.")] = None,
+    tta: Averaged = False,
+    threshold: Thresholds = None,
+    min_area: MinArea = None,
     classes: Annotated[
         str | None, _measured(metavar="NAMES", help="Outline and count these; left out: all but the background.")
     ] = None,
@@ -64,18 +71,18 @@ def predict(  # noqa: PLR0913 - the contract's options
     chosen = {"classes": _names(classes or ""), "touching": touching, "tolerance": tolerance}
     measures = {"pixel_size": pixel_size, "spacing": spacing, "float_probabilities": float_probabilities}
     many = {"batch": batch, "shard": shard, "compile": compiled}
-    options = large | better | chosen | measures | many
-    given = {name: value for name, value in options.items() if value is not None}
+    options = _given(large | better | chosen | measures | many)
     prediction = run_prediction(
-        model, inputs, out, given, save=_names(save), device=device, progress=count_on_terminal("predicting")
+        model, inputs, out, options, save=_names(save), device=device, progress=count_on_terminal("predicting")
     )
-    if os.environ.get("RANK", "0") == "0":
+    speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
+    if speaks:
         _tell(prediction, _names(save), as_json=as_json)
     if prediction.failed:
-        reasons = "\n".join(reason for _, reason in prediction.failed)
-        raise DataError(
-            f"{counted(len(prediction.failed), 'image')} could not be read and were left out:\n{reasons}"
-        )
+        number, reasons = len(prediction.failed), "\n".join(reason for _, reason in prediction.failed)
+        were = "was" if number == 1 else "were"
+        error = DataError(f"{counted(number, 'image')} could not be read and {were} left out:\n{reasons}")
+        raise error if speaks else SystemExit(error.exit_code)
 
 
 def _tell(prediction: "Prediction", save: list[str], *, as_json: bool) -> None:
@@ -94,6 +101,43 @@ def _tell(prediction: "Prediction", save: list[str], *, as_json: bool) -> None:
     before = f" ({len(prediction.finished):,} were there already)" if prediction.finished else ""
     folders = ", ".join(str(prediction.out / name) for name in save)
     typer.echo(f"{counted(len(prediction.written), 'image')} predicted{before}: {folders}")
+
+
+def evaluate(  # noqa: PLR0913 - with those options of predict that change what is scored
+    model: Model,
+    data: Data,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    as_json: Json = False,
+    device: Device = None,
+    tile: Tile = None,
+    overlap: Overlap = None,
+    tta: Averaged = False,
+    threshold: Thresholds = None,
+    min_area: MinArea = None,
+) -> None:
+    """Score a model at the original resolution, with one confusion matrix over the split."""
+    from intarsia.cli.tables import print_scores
+    from intarsia.evaluation import evaluate as run_evaluation
+    from intarsia.terminal import count_on_terminal
+
+    chosen = _given(
+        {
+            "tile": tile,
+            "overlap": overlap,
+            "tta": tta or None,
+            "threshold": _thresholds(threshold or []) or None,
+            "min_area": min_area,
+        }
+    )
+    scores = run_evaluation(model, data, split, chosen, device=device, progress=count_on_terminal("evaluating"))
+    if as_json:
+        typer.echo(json.dumps(scores.to_dict()))
+    else:
+        print_scores(scores)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _names(text: str) -> list[str]:

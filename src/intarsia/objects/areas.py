@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from intarsia.labels import IGNORE, count_values
 from intarsia.objects.regions import Objects
-from intarsia.objects.units import ratio
+from intarsia.objects.units import ratio, short
 from intarsia.raster.contract import Scale
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -62,15 +62,16 @@ class Sizes:
         return low + (high - low) * (place - int(place))
 
     def summary(self) -> dict[str, float | None]:
-        """Least, percentiles, most and mean; None where there are no objects."""
+        """Least, percentiles, most and mean in twelve digits; None where there are no objects."""
         named = {f"p{percent}": percent for percent in PERCENTILES}
         if not len(self):
             return dict.fromkeys(("min", *named, "max", "mean"))
+        least, most = self.values[[0, -1]].tolist()
         return {
-            "min": self.values[0].item(),
-            **{name: self.percentile(percent) for name, percent in named.items()},
-            "max": self.values[-1].item(),
-            "mean": float(self.values @ self.counts / len(self)),
+            "min": least if isinstance(least, int) else short(least),
+            **{name: short(self.percentile(percent)) for name, percent in named.items()},
+            "max": most if isinstance(most, int) else short(most),
+            "mean": short(float(self.values @ self.counts) / len(self)),
         }
 
 
@@ -105,7 +106,10 @@ class Measurements:
             return np.asarray(self.pixels / self.pixels.sum())
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row for each class, for a table: always the same columns, None where there is nothing to say."""
+        """A row for each class, for a table: always the same columns, None where there is nothing to say.
+
+        Areas and volumes have twelve digits.
+        """
         for index, name in enumerate(self.names):
             objects, areas = self.object_pixels[index], self.object_areas[index]
             none = dict.fromkeys(Sizes.of(np.zeros(0)).summary())
@@ -113,9 +117,9 @@ class Measurements:
                 "class": name,
                 "pixels": int(self.pixels[index]),
                 "share": None if np.isnan(self.shares[index]) else float(self.shares[index]),
-                "area": None if self.areas is None else float(self.areas[index]),
+                "area": None if self.areas is None else short(self.areas[index]),
                 "area_unit": f"{self.unit}²" if self.areas is not None else None,
-                "volume": None if self.volumes is None else float(self.volumes[index]),
+                "volume": None if self.volumes is None else short(self.volumes[index]),
                 "volume_unit": f"{self.unit}³" if self.volumes is not None else None,
                 "objects": None if objects is None else len(objects),
                 **{
@@ -125,11 +129,13 @@ class Measurements:
             }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, for JSON: `rows` by class, and the sizes of all objects."""
+        """Plain lists and numbers, for JSON: `rows`, and what totals are made from, to the last digit."""
         return {
             "ignored_pixels": self.ignored_pixels,
             "unit": self.unit,
             "classes": list(self.rows()),
+            "areas": None if self.areas is None else self.areas.tolist(),
+            "volumes": None if self.volumes is None else self.volumes.tolist(),
             "object_pixels": [_plain(sizes) for sizes in self.object_pixels],
             "object_areas": [_plain(sizes) for sizes in self.object_areas],
         }
@@ -138,18 +144,17 @@ class Measurements:
     def from_dict(cls, plain: dict[str, Any]) -> "Measurements":
         """The opposite of `to_dict`."""
         classes = plain["classes"]
-
-        def column(name: str) -> NDArray[np.float64] | None:
-            values = [row[name] for row in classes]
-            return None if None in values else np.array(values, dtype=np.float64)
-
+        areas, volumes = (
+            None if plain[name] is None else np.array(plain[name], dtype=np.float64)
+            for name in ("areas", "volumes")
+        )
         return cls(
             names=tuple(row["class"] for row in classes),
             pixels=np.array([row["pixels"] for row in classes], dtype=np.int64),
             ignored_pixels=plain["ignored_pixels"],
             unit=plain["unit"],
-            areas=column("area"),
-            volumes=column("volume"),
+            areas=areas,
+            volumes=volumes,
             object_pixels=tuple(_sizes(sizes, np.int64) for sizes in plain["object_pixels"]),
             object_areas=tuple(_sizes(sizes, np.float64) for sizes in plain["object_areas"]),
         )

@@ -15,7 +15,9 @@ from pycocotools import mask as cocomask
 from intarsia.errors import DataError
 from intarsia.objects.regions import Objects
 
-_MOST_PIXELS = (1 << 32) - 1  # COCO's run lengths are 32-bit numbers
+MOST_PIXELS = (1 << 32) - 1
+"""Of a picture with objects that have holes: COCO's run lengths are 32-bit numbers."""
+
 _FINEST = 5  # decimal places of a pixel that are written
 
 
@@ -76,7 +78,7 @@ def segmentation(
     parts = shapely.get_parts(outline)
     if not shapely.get_num_interior_rings(parts).any():
         return [_flat(shapely.get_coordinates(part)[:-1]) for part in parts]
-    if height * width > _MOST_PIXELS:
+    if height * width > MOST_PIXELS:
         raise DataError(
             f"A picture of {height}x{width} pixels has more than COCO's run lengths can count, which objects with "
             "holes need. Write GeoJSON instead."

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from intarsia.objects.regions import Objects
+from intarsia.objects.units import short
 from intarsia.raster.contract import Georeference
 
 _FINEST = 5  # decimal places of a pixel's size that are written
@@ -49,7 +50,7 @@ def features(
             "pixels": int(objects.pixels[index]),
         }
         if objects.areas is not None:
-            properties |= {"area": float(objects.areas[index]), "unit": f"{unit}²"}
+            properties |= {"area": short(objects.areas[index]), "unit": f"{unit}²"}
         geometry = (
             {"type": "Polygon", "coordinates": polygons[0]}
             if len(polygons) == 1

@@ -71,10 +71,10 @@ class Corners:
 
 
 def simplified(polygon: shapely.Polygon, tolerance: float) -> shapely.Polygon | shapely.MultiPolygon:
-    """An outline with fewer corners, at most `tolerance` away from it; valid, with its holes, never empty.
+    """An outline with fewer corners, about `tolerance` away from it at most; valid, with its holes, never empty.
 
-    After Douglas and Peucker (1973), as GEOS does it where the topology is to be kept. Objects side by side are
-    simplified each for itself: small gaps and overlaps appear between them.
+    After Douglas and Peucker (1973), as GEOS does it where the topology is to be kept. Near the ends of a ring it
+    may go a little farther. Objects side by side are simplified each for itself: small gaps and overlaps appear.
 
     Args:
         polygon: an outline.

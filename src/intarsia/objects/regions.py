@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from intarsia.objects.outlines import Corners, Polygons
 from intarsia.objects.runs import OUTSIDE, Integers, Pieces, room
+from intarsia.objects.units import short
 
 Areas = Callable[[int, int], NDArray[np.float64]]
 """Area of one pixel in each of the rows from `top` to before `bottom`: `Scale.areas`."""
@@ -60,7 +61,7 @@ class Objects:
                 "id": index + 1,
                 "class": names[kind],
                 "pixels": int(self.pixels[index]),
-                **({} if self.areas is None else {f"area ({unit}²)": float(self.areas[index])}),
+                **({} if self.areas is None else {f"area ({unit}²)": short(self.areas[index])}),
                 "x": x,
                 "y": y,
                 **dict(zip(("top", "left", "bottom", "right"), box, strict=True)),

@@ -26,7 +26,6 @@ class Strip:
     """Some rows of a picture as runs, with the row above them; each row ends in a run outside the picture.
 
     Attributes:
-        top: row of the picture that the first of these rows is.
         carried: how many of the runs, the first ones, belong to the row above.
         rows: [R] row of each run, in the picture.
         starts: [R] its first column.
@@ -41,7 +40,6 @@ class Strip:
         contact_lengths: [S] its columns.
     """
 
-    top: int
     carried: int
     rows: Integers
     starts: Integers
@@ -128,7 +126,6 @@ class Pieces:
         lower = np.cumsum(changes[1:].ravel()[touching]) - 1 + carried
         contact_rows, contact_columns = np.divmod(touching, across)
         strip = Strip(
-            top=self.height,
             carried=carried,
             rows=row + (self.height - 1),
             starts=column,

@@ -5,7 +5,7 @@ the longest border (of equal ones, that of the lowest class, then that with the 
 with all its neighbours of that class, and if that is still too small, it goes on. The background is a class like
 any other, so that a hole is a speck too. Ignored pixels stay as they are and are nobody's neighbours.
 
-GDAL's sieve differs: it goes to the largest neighbour, and once only.
+GDAL's sieve differs: a speck goes to its largest neighbour.
 
 P pieces, N objects, E borders.
 """
@@ -37,9 +37,9 @@ class Specks:
 
     def __init__(self, smallest: int, ignore_index: int = IGNORE) -> None:
         self._smallest = smallest
-        self._ignore_index = ignore_index
         self._pieces = Pieces(besides=ignore_index)
         self._again = Pieces(besides=ignore_index)
+        self._cuts: list[int] = []  # heights of the strips
         self._sizes = self._classes = np.empty(0, dtype=np.int64)
         self._borders: list[tuple[Integers, NDArray[np.int32]]] = []
         self._collected, self._most = 0, _BORDERS_AT_ONCE
@@ -47,6 +47,7 @@ class Specks:
 
     def add(self, rows: NDArray[Any]) -> None:
         """First pass: the next rows [h, W] of class indices, uint8 or uint16, of any number h."""
+        self._cuts.append(len(rows))
         for strip in self._pieces.add(rows):
             own = np.flatnonzero(strip.pieces[strip.carried :] != OUTSIDE) + strip.carried
             self._sizes = room(self._sizes, self._pieces.count)
@@ -64,6 +65,7 @@ class Specks:
 
     def decide(self) -> None:
         """Between the passes."""
+        self._cuts.reverse()
         owners, count = self._pieces.objects()
         sizes = np.bincount(owners, weights=self._sizes[: len(owners)], minlength=count).astype(np.int64)
         classes = np.empty(count, dtype=np.int64)
@@ -71,11 +73,14 @@ class Specks:
         pairs, lengths = self._summed()
         one, other = parted(pairs)
         pairs = pair(owners[one], owners[other])
+        self._sizes = self._classes = np.empty(0, dtype=np.int64)  # memory, for the second pass
         self._decided = settled(classes, sizes, pairs, lengths, self._smallest)[owners].astype(np.uint16)
 
     def cleaned(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Second pass: the same rows as in the first, and [h, W] without specks, in a new array."""
         assert self._decided is not None, "decide() comes before the second pass"
+        height = self._cuts.pop() if self._cuts else None
+        assert height == len(rows), "both passes go over the same strips"
         parts = [rows[:0]]
         for strip in self._again.add(rows):
             new = strip.classes.copy()

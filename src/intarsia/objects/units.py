@@ -85,6 +85,11 @@ def ratio(unit: str, other: str) -> float | None:
     return float(_METRES[unit] / _METRES[other])
 
 
+def short(number: float) -> float:
+    """Twelve significant digits, for people: 0.08, not 0.08000000000000002."""
+    return float(f"{number:.12g}")
+
+
 def _length(text: str, where: str) -> tuple[Fraction, str]:
     """A positive number, and its unit as it is written here."""
     text = text.strip()

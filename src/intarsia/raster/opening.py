@@ -49,13 +49,20 @@ def open_source(
     refuse_remote(path)
     path = Path(path)
     source = _opened(path, level, mpp)
-    if bands is None or bands == source.bands:
-        return source
     try:
-        return _Banded(source, bands)
+        return source if bands is None else with_other_bands(source, bands)
     except BaseException:
         source.close()
         raise
+
+
+def with_other_bands(source: Source, bands: int) -> Source:
+    """The same picture with so many bands: grey becomes 3 equal ones, and colour becomes grey.
+
+    Raises:
+        DataError: other bands than these.
+    """
+    return source if bands == source.bands else _Banded(source, bands)
 
 
 def refuse_remote(path: str | Path) -> None:

@@ -266,16 +266,13 @@ class Instances:
 
 def table(subject: Subject, objects: Objects) -> str:
     """The objects of one picture as CSV, a line each."""
-    unit = f" ({subject.scale.unit}²)" if subject.scale else ""
-    head = ["id", "class", "pixels", "area" + unit, "y", "x", "top", "left", "bottom", "right", "diameter"]
+    unit = subject.scale.unit if subject.scale else ""
+    area = [] if objects.areas is None else [f"area ({unit}²)"]
+    columns = ["id", "class", "pixels", *area, "x", "y", "top", "left", "bottom", "right", "diameter"]
     lines = io.StringIO()
-    rows = csv.writer(lines, lineterminator="\n")
-    rows.writerow(head)
-    for index, kind in enumerate(objects.classes):
-        area = "" if objects.areas is None else f"{objects.areas[index]:.9g}"
-        y, x = (f"{value:.2f}" for value in objects.centroids[index])
-        name, diameter = subject.labels.names[kind], f"{objects.diameters[index]:.2f}"
-        rows.writerow([index + 1, name, objects.pixels[index], area, y, x, *objects.boxes[index], diameter])
+    writer = csv.DictWriter(lines, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(objects.rows(subject.labels.names, unit))
     return lines.getvalue()
 
 
@@ -298,6 +295,16 @@ def _write_coco(subject: Subject, objects: Objects) -> None:
     name = f"{(subject.name or subject.relative).as_posix()}{source.path.suffix}"
     record = coco.record(objects, name, source.height, source.width)
     write_whole(subject.path("coco", ".json"), json.dumps(record, separators=(",", ":")).encode())
+
+
+def _coco(subject: Subject) -> Output:
+    source = subject.source
+    if source.height * source.width > coco.MOST_PIXELS:
+        raise DataError(
+            f"{source.path}: {source.height}x{source.width} pixels are more than COCO's run lengths can count. "
+            "polygons knows no such limit."
+        )
+    return Outlined(subject, _write_coco)
 
 
 @dataclass(frozen=True)
@@ -326,7 +333,7 @@ OUTPUTS: dict[str, Callable[[Subject], Output]] = {
     "polygons": lambda subject: Outlined(subject, _write_geojson),
     "instances": Instances,
     "areas": Areas,
-    "coco": lambda subject: Outlined(subject, _write_coco),
+    "coco": _coco,
 }
 
 

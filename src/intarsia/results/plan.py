@@ -6,7 +6,7 @@ from pathlib import Path
 
 from intarsia.answers import indices_of
 from intarsia.data.read import MOST_PIXELS
-from intarsia.errors import SettingsError
+from intarsia.errors import DataError, SettingsError, counted
 from intarsia.files import make_folder
 from intarsia.inference import tiling_for
 from intarsia.labels import Labels
@@ -15,6 +15,7 @@ from intarsia.networks.segmenter import Segmenter
 from intarsia.objects.units import pixel_size, spacing
 from intarsia.options import PredictOptions
 from intarsia.raster.contract import Scale, Source
+from intarsia.raster.opening import open_source, with_other_bands
 from intarsia.tiles import fitting
 from intarsia.tiling import Tiling
 
@@ -34,6 +35,7 @@ class Plan:
         scale: that was given; None for that of each picture.
         depth: from picture to picture of a stack, in the scale's unit; None for no stack.
         least: side of the pictures that the model has learned from.
+        dtype: of the numbers that it has learned from; empty where any will do.
     """
 
     model: Model
@@ -43,10 +45,13 @@ class Plan:
     objects: tuple[int, ...]
     scale: Scale | None
     depth: float | None
-    least: int
+    least: int = 0
+    dtype: str = ""
 
     @classmethod
-    def of(cls, model: Segmenter | Ensemble, labels: Labels, options: PredictOptions, least: int = 0) -> "Plan":
+    def of(
+        cls, model: Segmenter | Ensemble, labels: Labels, options: PredictOptions, least: int = 0, dtype: str = ""
+    ) -> "Plan":
         """The plan for a model.
 
         Raises:
@@ -63,7 +68,36 @@ class Plan:
         thresholds = _thresholds(options.threshold, labels)
         if options.compile:
             asked.compile()
-        return cls(asked, labels, options, thresholds, tuple(objects), given, depth, least)
+        return cls(asked, labels, options, thresholds, tuple(objects), given, depth, least, dtype)
+
+    def open(self, path: str | Path) -> Source:
+        """Opens a picture as the model wants it.
+
+        Raises:
+            DataError: no picture, damaged, or of other bands or numbers than the model was trained on.
+            SettingsError: a level or microns of what is no slide.
+        """
+        source = open_source(path, level=self.options.level, mpp=self.options.mpp)
+        try:
+            return self.checked(source)
+        except DataError:
+            source.close()
+            raise
+
+    def checked(self, source: Source) -> Source:
+        """The same picture with the model's bands.
+
+        Raises:
+            DataError: it has other bands or numbers than the model was trained on.
+        """
+        bands, found = self.model.bands, f"{source.path}: {counted(source.bands, 'band')} of {source.dtype}"
+        trained = f"the model was trained on {counted(bands, 'band')}{self.dtype and ' of '}{self.dtype}"
+        if self.dtype and source.dtype != self.dtype:
+            raise DataError(f"{found}: {trained}. Convert it to the numbers of the training pictures.")
+        try:
+            return with_other_bands(source, bands)
+        except DataError:
+            raise DataError(f"{found}: {trained}. Write a file with these bands.") from None
 
     def tiling(self, source: Source) -> Tiling:
         """The tiles of a picture."""
