@@ -26,7 +26,8 @@ def small_model(labels: Labels | None = None, bands: int = 3, **model: Any) -> t
 
 
 def saved_model(path: Path, labels: Labels | None = None, bands: int = 3, **model: Any) -> Path:
-    """`small_model` as a model file."""
+    """`small_model` as a model file; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_model(*small_model(labels, bands, **model), path)
     return path
 

@@ -179,3 +179,14 @@ def test_a_written_mask_holds_indices_and_shows_colours(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=r"gone/picture\.png: cannot be written"):
         write_picture(noise(2, 2, 3), tmp_path / "gone" / "picture.png")
+
+
+def test_what_is_no_number_or_not_known_does_not_darken_the_rest() -> None:
+    image = noise(40, 50, 1).astype(np.float32)
+    expected = rgb(image[5:])
+    known = np.ones((40, 50), bool)
+    known[:5] = False
+    for hole in (np.nan, np.inf, -9999):
+        image[:5] = hole
+        assert np.array_equal(rgb(image, known)[5:], expected)
+    assert not rgb(np.full((2, 2, 1), np.nan)).any()

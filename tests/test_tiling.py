@@ -189,3 +189,15 @@ def test_large_pictures_have_the_classes_of_their_tiles() -> None:
     classes = predict_classes(model, image)
     assert (classes.shape, classes.dtype) == ((1100, 1000), torch.int64)
     assert classes.equal(predict_logits(model, image).argmax(dim=0))
+
+
+def test_what_is_no_number_spoils_nothing_around_it() -> None:
+    """Rasters have NaN outside: it is seen as the mean of the training's pictures."""
+    segmenter, _ = small_model()
+    segmenter.mean.fill_(100)
+    image = noise(60, 60, 3).astype(np.float32)
+    image[20:30, 20:30] = 100
+    expected = predict_logits(segmenter, image)
+    for hole in (np.nan, np.inf, -np.inf):
+        image[20:30, 20:30] = hole
+        assert predict_logits(segmenter, image).equal(expected)

@@ -32,14 +32,21 @@ _CAPTION = 22
 _TEXT = 14
 
 
-def rgb(image: NDArray[Any]) -> Picture:
-    """[H, W, bands] of any dtype -> [H, W, 3] uint8: the first three bands, or grey; stretched where not 8-bit."""
+def rgb(image: NDArray[Any], known: NDArray[np.bool_] | None = None) -> Picture:
+    """[H, W, bands] of any dtype -> [H, W, 3] uint8: the first three bands, or grey; stretched where not 8-bit.
+
+    Args:
+        image: raw values; what is no number becomes black.
+        known: [H, W] the pixels whose values are stretched over the range; None for all.
+    """
     shown = image[:, :, :3] if image.shape[2] >= 3 else np.repeat(image[:, :, :1], 3, axis=2)
     if shown.dtype == np.uint8:
         return np.ascontiguousarray(shown)
-    low, high = np.percentile(shown, (1, 99))
+    counted = shown if known is None else shown[known]
+    counted = counted[np.isfinite(counted)]
+    low, high = np.percentile(counted, (1, 99)) if counted.size else (0, 1)
     stretched = np.clip((shown - low) / max(high - low, 1e-12), 0, 1) * 255
-    return np.asarray(stretched.round(), dtype=np.uint8)
+    return np.asarray(np.nan_to_num(stretched).round(), dtype=np.uint8)
 
 
 def color_mask(mask: NDArray[Any], labels: Labels) -> Picture:

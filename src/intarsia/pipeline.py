@@ -200,7 +200,7 @@ class Pipeline:
             video = VideoWriter(path, frames.rate)
         unfinished = beside(job.relative)  # a folder for each output, named when all frames are there
         try:
-            self._each_frame(frames, unfinished, save, video)
+            self._each_frame(frames, job, unfinished, save, video)
         except DataError as error:
             self._failed(job, error)  # what came before is good
         except BaseException:
@@ -215,7 +215,9 @@ class Pipeline:
         for name in save:
             _named(self._out / name / unfinished, self._out / name / job.relative)
 
-    def _each_frame(self, frames: Frames, folder: Path, save: Sequence[str], video: VideoWriter | None) -> None:
+    def _each_frame(
+        self, frames: Frames, job: Job, folder: Path, save: Sequence[str], video: VideoWriter | None
+    ) -> None:
         number = 0
         try:
             for portion in gathered(frames, self._batch):
@@ -223,7 +225,8 @@ class Pipeline:
                 shown = []
                 for source, blocks in self._answers(sources):
                     number += 1
-                    subject = self._subject(source, folder / f"{number:06d}")
+                    name = f"{number:06d}"
+                    subject = self._subject(source, folder / name, job.relative / name)
                     shown.append(self._writers.submit(self._frame, subject, blocks, save, video is not None))
                 for future in shown:
                     picture = future.result()
@@ -254,10 +257,10 @@ class Pipeline:
             for source, logits in zip(batch, answers, strict=True):
                 yield source, [Block(whole, logits)]
 
-    def _subject(self, source: Source, relative: Path) -> Subject:
+    def _subject(self, source: Source, relative: Path, name: Path | None = None) -> Subject:
         if source.note and source.note not in self._outcome.notes:
             self._outcome.notes.append(source.note)
-        return Subject(source, self._plan, relative, self._out)
+        return Subject(source, self._plan, relative, self._out, name)
 
     def _write(self, subject: Subject, blocks: Iterable[Block]) -> None:
         write_answers(subject, blocks, self._save)

@@ -40,9 +40,13 @@ class Told(nn.Module):
         return -((x[:, :1] - self.get_buffer("levels")) ** 2) / 20
 
 
-def predictor(labels: Labels = THREE, bands: int = 1, size: tuple[int, int] = (8, 8)) -> Predictor:
+def predictor(
+    labels: Labels = THREE, bands: int = 1, size: tuple[int, int] = (8, 8), dtype: str = "uint8"
+) -> Predictor:
     segmenter = Segmenter(Told(len(labels)), 2, [0.0] * bands, [1.0] * bands).eval()
-    card = ModelCard(ModelSettings(name="unet"), labels, bands, DataSettings(), training={"size": size})
+    card = ModelCard(
+        ModelSettings(name="unet"), labels, bands, DataSettings(), dtype=dtype, training={"size": size}
+    )
     return Predictor(segmenter, card)
 
 

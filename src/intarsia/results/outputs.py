@@ -165,7 +165,8 @@ class Shown:
 
     def picture(self) -> draw.Picture:
         """[h, w, 3] uint8 of all rows."""
-        return self._drawn(np.concatenate(self._image), np.concatenate(self._mask), self._subject.labels)
+        mask, labels = np.concatenate(self._mask), self._subject.labels
+        return self._drawn(draw.rgb(np.concatenate(self._image), mask != labels.ignore_index), mask, labels)
 
     def close(self) -> None:
         """See `Output`."""
@@ -265,13 +266,13 @@ class Instances:
 
 def table(subject: Subject, objects: Objects) -> str:
     """The objects of one picture as CSV, a line each."""
+    unit = subject.scale.unit if subject.scale else ""
+    area = [] if objects.areas is None else [f"area ({unit}²)"]
+    columns = ["id", "class", "pixels", *area, "x", "y", "top", "left", "bottom", "right", "diameter"]
     lines = io.StringIO()
-    writer: csv.DictWriter[str] | None = None
-    for row in objects.rows(subject.labels.names, subject.scale.unit if subject.scale else ""):
-        if writer is None:
-            writer = csv.DictWriter(lines, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
+    writer = csv.DictWriter(lines, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(objects.rows(subject.labels.names, unit))
     return lines.getvalue()
 
 
@@ -291,7 +292,7 @@ def _write_geojson(subject: Subject, objects: Objects) -> None:
 
 def _write_coco(subject: Subject, objects: Objects) -> None:
     source = subject.source
-    name = f"{subject.relative.as_posix()}{source.path.suffix}"
+    name = f"{(subject.name or subject.relative).as_posix()}{source.path.suffix}"
     record = coco.record(objects, name, source.height, source.width)
     write_whole(subject.path("coco", ".json"), json.dumps(record, separators=(",", ":")).encode())
 
@@ -342,7 +343,7 @@ def all_outputs() -> list[str]:
 
 
 def is_finished(out: Path, output: str, relative: Path, picture: Path) -> bool:
-    """Whether a picture's result is there: a file of its name with any suffix, or the folder of a video's frames."""
+    """Whether a picture's result is there: a file of its name, whatever its suffix, or a folder of frames."""
     place = out / output / relative
     if any(place.with_name(f"{place.name}{suffix}").exists() for suffix in _SUFFIXES):
         return True

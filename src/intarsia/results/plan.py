@@ -150,12 +150,14 @@ class Subject:
         plan: of the prediction.
         relative: path of its results below each output's folder, without suffix.
         out: the folder of all results.
+        name: what the picture is called in results, where its folder has another name until it is whole.
     """
 
     source: Source
     plan: Plan
     relative: Path
     out: Path
+    name: Path | None = None
 
     @property
     def labels(self) -> Labels:

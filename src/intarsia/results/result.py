@@ -77,8 +77,9 @@ class Result:
     @property
     def _kept(self) -> Tensor:
         if self._logits is None:
+            where = "" if self.path == Path() else f"{self.path}: "
             raise MachineError(
-                f"{self.path}: the probabilities of {self.mask.shape[0]}x{self.mask.shape[1]} pixels and "
+                f"{where}The probabilities of {self.mask.shape[0]}x{self.mask.shape[1]} pixels and "
                 f"{len(self.labels)} classes do not fit into memory. intarsia.predict(..., save=['probabilities']) "
                 "writes them piece by piece."
             )
@@ -91,30 +92,34 @@ class Result:
             shown.add(0, self.mask)
             return shown.picture()
 
-    def polygons(self, tolerance: float = 0.0) -> dict[str, Any]:
+    def polygons(self, tolerance: float | None = None) -> dict[str, Any]:
         """A GeoJSON FeatureCollection: a polygon for each object, in the picture's own coordinates.
 
         Objects are 4-connected pixels of one class; those of the background are left out, unless the options name
         the classes. Coordinates are pixels, x to the right and y down, where the picture has no place on earth.
 
         Args:
-            tolerance: pixels by which outlines may be off, so that they have fewer points.
+            tolerance: pixels by which outlines may be off, so that they have fewer points; None for the options'.
         """
-        objects = simpler(self._objects(outlines=True, scale=self.scale), tolerance)
+        allowed = self._plan.options.tolerance if tolerance is None else tolerance
+        objects = simpler(self._objects(outlines=True, scale=self.scale), allowed)
         unit = self.scale.unit if self.scale else ""
         return geojson.collection(objects, self.labels.names, self.georeference, unit)
 
-    def instances(self, *, touching: bool = False) -> Labelled:
+    def instances(self, *, touching: bool | None = None) -> Labelled:
         """Its objects, numbered: `.ids` [H, W] int32, 0 outside of all; `.objects` the table, row i of id i + 1.
 
         Args:
-            touching: tell objects of a class apart that touch each other (watershed).
+            touching: tell objects of a class apart that touch each other (watershed); None for the options'.
         """
+        touching = self._plan.options.touching if touching is None else touching
         areas = self.scale.areas if self.scale else None
         return label_objects(self.mask, self._plan.objects, touching, areas)
 
     def areas(self, pixel_size: str | None = None) -> Measurements:
         """What the classes measure: pixels, shares, areas, objects and their sizes. `.rows()` gives a table.
+
+        Volumes too, where the options have the spacing of a stack.
 
         Args:
             pixel_size: such as 0.5mm, or 0.5mm,0.6mm for height and width; None for the picture's own.
@@ -122,10 +127,10 @@ class Result:
         Raises:
             SettingsError: no such length.
         """
-        scale = scale_of(pixel_size) if pixel_size else self.scale
+        scale, depth = (scale_of(pixel_size), None) if pixel_size else (self.scale, self._plan.depth)
         measuring = Measuring(self.labels.names, scale, self.labels.ignore_index)
         measuring.add(self.mask)
-        return measuring.finish(self._objects(outlines=False, scale=scale), self._plan.objects)
+        return measuring.finish(self._objects(outlines=False, scale=scale), self._plan.objects, depth)
 
     def _objects(self, *, outlines: bool, scale: Scale | None) -> Objects:
         regions = Regions(self._plan.objects, scale.areas if scale else None, outlines)

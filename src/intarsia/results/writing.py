@@ -43,7 +43,7 @@ def write_answers(
     with ExitStack() as unfinished:
         maps: list[Map] = []
         outputs: list[Output] = []
-        for name in save:
+        for name in save:  # one after the other: where one refuses the picture, those before it have begun
             if name in MAPS:
                 maps.append(Map(subject, name))
                 unfinished.callback(maps[-1].discard)
