@@ -145,6 +145,16 @@ def test_what_has_no_data_is_nothing_in_any_output(tmp_path: Path) -> None:
     assert np.array_equal(drawn, np.full_like(drawn, NODATA)), "as the picture is"
 
 
+def test_what_has_no_data_needs_no_place(tmp_path: Path) -> None:
+    mask = classes(37, 53)
+    plain = {"crs": None, "transform": rasterio.Affine.identity()}
+    path = write_tiff(tmp_path / "a.tif", without_data(picture(mask)), **plain)
+    predict(predictor(), path, tmp_path / "out", save=["masks", "confidence"])
+    mask[MASKED_OUT] = 255
+    assert np.array_equal(read(tmp_path / "out/masks/a.png"), mask)
+    assert np.array_equal(read(tmp_path / "out/confidence/a.png") == 0, mask == 255)
+
+
 @pytest.mark.parametrize("options", [{}, TILED], ids=["whole", "tiled"])
 @pytest.mark.parametrize("case", ["small", "row", "place"])
 def test_probabilities_are_those_of_the_result(case: str, options: dict[str, Any], tmp_path: Path) -> None:
