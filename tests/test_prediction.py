@@ -154,6 +154,15 @@ def test_overlays_and_triptychs_are_pictures(predictor: Predictor, tmp_path: Pat
     assert not (tmp_path / "out/masks").exists()
 
 
+def test_an_output_may_be_named_alone_but_none_is_refused(predictor: Predictor, tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "photo.png")
+    predict(predictor, photo, tmp_path / "out", save="overlays")
+    assert written(tmp_path / "out") == {"overlays/photo.png"}
+    with pytest.raises(SettingsError, match=r"^--save: names nothing\. Known: masks, overlays, "):
+        predict(predictor, photo, tmp_path / "none", save=[])
+    assert not (tmp_path / "none").exists()
+
+
 def test_one_unreadable_file_is_named_and_the_rest_is_done(predictor: Predictor, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     for name in ("a.png", "c.png"):

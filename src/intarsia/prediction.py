@@ -68,7 +68,7 @@ def predict(
             with a path in each line.
         out: results are written to `out/<output>/<path below the input folder>.<suffix>`.
         options: how; see `PredictOptions`.
-        save: names of outputs; see `outputs`.
+        save: names of outputs, or one; see `outputs`.
         device: as for `load`.
         progress: called with the number of images done and of all; for one large image, of its blocks.
 
@@ -104,7 +104,9 @@ def checked(
         SettingsError: an output or option that does not exist.
     """
     chosen = options if isinstance(options, PredictOptions) else make_options(options or {})
-    names = tuple(dict.fromkeys(save))
+    names = (save,) if isinstance(save, str) else tuple(dict.fromkeys(save))
+    if not names:
+        raise SettingsError(f"--save: names nothing. Known: {', '.join(all_outputs())}.")
     for name in names:
         if name not in all_outputs():
             raise SettingsError(f"--save {name}: is unknown. {did_you_mean(name, all_outputs())}")

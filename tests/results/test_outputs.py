@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import rasterio
 import tifffile
 from pycocotools.coco import COCO
+from rasterio.crs import CRS
 from rasterio.features import rasterize
 from shapely.geometry import box, shape
 
@@ -18,6 +20,7 @@ from intarsia import draw
 from intarsia.labels import Labels
 from intarsia.loading import Predictor
 from intarsia.prediction import predict
+from intarsia.raster.geotiff import GeoTiffSource
 from intarsia.results.outputs import MAPS, OUTPUTS, all_outputs, is_finished
 from tests.results.known import (
     HALF_METRES,
@@ -145,6 +148,16 @@ def test_what_has_no_data_is_nothing_in_any_output(tmp_path: Path) -> None:
     assert np.array_equal(drawn, np.full_like(drawn, NODATA)), "as the picture is"
 
 
+def test_what_has_no_data_needs_no_place(tmp_path: Path) -> None:
+    mask = classes(37, 53)
+    plain = {"crs": None, "transform": rasterio.Affine.identity()}
+    path = write_tiff(tmp_path / "a.tif", without_data(picture(mask)), **plain)
+    predict(predictor(), path, tmp_path / "out", save=["masks", "confidence"])
+    mask[MASKED_OUT] = 255
+    assert np.array_equal(read(tmp_path / "out/masks/a.png"), mask)
+    assert np.array_equal(read(tmp_path / "out/confidence/a.png") == 0, mask == 255)
+
+
 @pytest.mark.parametrize("options", [{}, TILED], ids=["whole", "tiled"])
 @pytest.mark.parametrize("case", ["small", "row", "place"])
 def test_probabilities_are_those_of_the_result(case: str, options: dict[str, Any], tmp_path: Path) -> None:
@@ -257,6 +270,37 @@ def test_polygons_name_the_system_of_their_coordinates(tmp_path: Path) -> None:
     told = json.loads(only(tmp_path / "out", "polygons").read_text())
     assert told["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::32632"
     assert {one["properties"]["unit"] for one in told["features"]} == {"m²"}
+
+
+PLACES = {
+    "degrees": (4326, rasterio.Affine(0.01, 0, 11.0, 0, -0.01, 60.0)),
+    "web map": (3857, rasterio.Affine(5, 0, 1_200_000, 0, -5, 8_000_000)),
+    "turned": (32632, rasterio.Affine(0.4, 0.3, 500_000, 0.3, -0.4, 5_300_000)),
+    "south up": (32632, rasterio.Affine(0.5, 0, 500_000, 0, 0.5, 5_300_000)),
+}
+
+
+@pytest.mark.parametrize("options", [{}, TILED], ids=["whole", "tiled"])
+@pytest.mark.parametrize("place", PLACES)
+def test_places_of_every_kind(place: str, options: dict[str, Any], tmp_path: Path) -> None:
+    code, transform = PLACES[place]
+    mask = classes(37, 53)
+    path = write_tiff(tmp_path / "a.tif", picture(mask), crs=CRS.from_epsg(code), transform=transform)
+    out = tmp_path / "out"
+    predict(predictor(), path, out, options, save=["masks", "polygons", "areas"])
+    with rasterio.open(out / "masks/a.tif") as made:
+        assert (made.crs.to_epsg(), made.transform) == (code, transform)
+    assert np.array_equal(burnt(out, mask.shape, transform), np.where(mask, mask + 1, 0))
+    told = json.loads(only(out, "polygons").read_text())
+    assert ("crs" in told) == (code != 4326)
+    with closing(GeoTiffSource(path)) as source:
+        assert source.scale is not None
+        of_rows = source.scale.areas(0, 37)
+    measured = json.loads((out / "areas/a.json").read_text())["classes"]
+    for index, row in enumerate(measured):
+        assert row["area"] == pytest.approx(((mask == index).sum(axis=1) * of_rows).sum(), rel=1e-11)
+    of_objects = sum(one["properties"]["area"] for one in told["features"])
+    assert of_objects == pytest.approx(measured[1]["area"] + measured[2]["area"], rel=1e-9)
 
 
 def test_tolerance_makes_fewer_points(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rasterio.features import rasterize
 
 from intarsia import draw
@@ -15,7 +18,10 @@ from intarsia.labels import Labels
 from intarsia.loading import Predictor
 from intarsia.prediction import predict
 from intarsia.raster.contract import EvenScale, Georeference
-from intarsia.results.result import Result
+from intarsia.raster.pictures import Decoded
+from intarsia.results.result import Result, answered
+from intarsia.tiles import Window
+from intarsia.tiling import Block
 from tests.results.known import (
     HALF_METRES,
     NODATA,
@@ -228,3 +234,20 @@ def test_specks_are_gone_from_all_that_follows_from_the_mask() -> None:
     assert min(one.instances().objects.pixels) >= 40
     assert one.areas().pixels.tolist() == np.bincount(one.mask.ravel(), minlength=3).tolist()
     assert (one.mask != MASK).any()
+
+
+def test_logits_of_what_is_too_large_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intarsia.results.result._MOST_LOGITS", 0)
+    source, plan = Decoded(picture(MASK)), predictor().plan()
+    seen: list[weakref.ref[torch.Tensor]] = []
+
+    def blocks() -> Iterator[Block]:
+        for row in range(len(MASK)):
+            logits = torch.nn.functional.one_hot(torch.from_numpy(MASK[row : row + 1].astype(np.int64)), 3)
+            block = Block(Window(row, 0, 1, MASK.shape[1]), logits.permute(2, 0, 1).float())
+            seen.append(weakref.ref(block.logits))
+            yield block
+            assert sum(one() is not None for one in seen) <= 2
+
+    assert np.array_equal(answered(source, plan, blocks(), lambda: source).mask, MASK)
+    assert len(seen) == len(MASK)
