@@ -4,8 +4,8 @@ Training's validation, evaluate and predict all pass through here, so that a sco
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from itertools import groupby
+from contextlib import contextmanager, suppress
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from intarsia.ahead import mapped
 from intarsia.data.dataset import memory_bytes, to_tensor
 from intarsia.errors import MachineError
 from intarsia.networks.ensemble import Model
@@ -23,6 +24,7 @@ from intarsia.tiling import Block, Tiling, blended, bytes_per_pixel
 _TILE = 1024  # pixels a side, where nothing is said
 _SMALLEST_TILE = 256
 _LARGEST_WHOLE = 16_000_000  # pixels of a picture that is predicted in one piece, where memory allows
+_MOST_AT_ONCE = 8  # threads that ask a model on a CPU
 _SHARE = 4  # of the memory at hand, the part that a prediction may take
 
 A = TypeVar("A", NDArray[Any], Tensor)
@@ -80,7 +82,9 @@ def cut(image: A, window: Window) -> A:
     return image[window.top : window.top + window.height, window.left : window.left + window.width]
 
 
-def predict_blocks(model: Model, pixels: Iterable[NDArray[Any]], tiling: Tiling, batch: int = 1) -> Iterator[Block]:
+def predict_blocks(
+    model: Model, pixels: Iterable[NDArray[Any]], tiling: Tiling, batch: int = 1, threads: int = 1
+) -> Iterator[Block]:
     """Logits of a picture of any size, in blocks; memory grows with the tiles, not with the picture.
 
     Args:
@@ -88,25 +92,54 @@ def predict_blocks(model: Model, pixels: Iterable[NDArray[Any]], tiling: Tiling,
         pixels: [h, w, bands] raw values of the tiling's windows, in their order.
         tiling: which windows; see `tiling_for`.
         batch: tiles that the network sees at once.
+        threads: that ask it; see `several_at_once`.
     """
-    return blended(_answers(model, pixels, batch), tiling)
+    batches = _batches(pixels, batch)
+    if threads == 1:
+        return blended(chain.from_iterable(predict_batch(model, images) for images in batches), tiling)
+    answers = mapped(lambda images: predict_batch(model, images), batches, threads, threads)
+    return blended(chain.from_iterable(answers), tiling)
 
 
-def _answers(model: Model, pixels: Iterable[NDArray[Any]], batch: int) -> Iterator[Tensor]:
-    """[C, h, w] of each array [h, w, bands], in order; arrays of one shape that follow each other go together."""
+def _batches(pixels: Iterable[NDArray[Any]], most: int) -> Iterator[NDArray[Any]]:
+    """[B, h, w, bands] of arrays [h, w, bands] in order: those of one shape that follow each other go together."""
     for _, alike in groupby(pixels, key=lambda array: array.shape):
-        waiting: list[NDArray[Any]] = []
-        for array in alike:
-            waiting.append(array)
-            if len(waiting) == batch:
-                yield from predict_batch(model, np.stack(waiting))
-                waiting = []
-        if waiting:
-            yield from predict_batch(model, np.stack(waiting))
+        while waiting := list(islice(alike, most)):
+            yield np.stack(waiting)
+
+
+@contextmanager
+def several_at_once(model: Model, *, alone: bool = False) -> Iterator[int]:
+    """The number of threads that may ask a model at the same time, each about pictures of its own.
+
+    On a CPU as many as torch has (8 at most, which share what there is): none waits for the others at the end of
+    every layer, which takes a fifth less time. Elsewhere one.
+
+    Args:
+        model: that is asked.
+        alone: one in any case.
+    """
+    cores = torch.get_num_threads()
+    threads = 1 if alone else _at_once(model)
+    torch.set_num_threads(cores // threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(cores)
+
+
+def _at_once(model: Model) -> int:
+    return min(torch.get_num_threads(), _MOST_AT_ONCE) if model.mean.device.type == "cpu" else 1
 
 
 def tiling_for(
-    model: Model, height: int, width: int, tile: int | None = None, overlap: int | None = None, least: int = 0
+    model: Model,
+    height: int,
+    width: int,
+    tile: int | None = None,
+    overlap: int | None = None,
+    least: int = 0,
+    fitting_in: int | None = None,
 ) -> Tiling:
     """The tiles for a picture.
 
@@ -121,6 +154,7 @@ def tiling_for(
         tile: side in pixels, rounded up to what the network works in; None to choose.
         overlap: in pixels; None for an eighth of the tile.
         least: side of the pictures that the model was trained on.
+        fitting_in: see `pixels_that_fit`; None to find out.
 
     Raises:
         SettingsError: see `tiles.fitting`.
@@ -129,7 +163,7 @@ def tiling_for(
         whole = max(height, width)
         if height * width <= _TILE**2:
             return Tiling.of(height, width, whole, 0, 1)
-        pixels = memory_at_hand(model.mean.device) // _SHARE // bytes_per_pixel(model)
+        pixels = pixels_that_fit(model) if fitting_in is None else fitting_in
         if overlap is None and height * width <= min(pixels, _LARGEST_WHOLE):
             return Tiling.of(height, width, whole, 0, 1)
         tile = max(_TILE, least)
@@ -137,6 +171,11 @@ def tiling_for(
             tile //= 2
     tile, between = fitting(tile, overlap, model.step)
     return Tiling.of(height, width, tile, between, model.step)
+
+
+def pixels_that_fit(model: Model) -> int:
+    """Pixels of a picture or tile that a prediction may take memory for, while others are predicted beside it."""
+    return memory_at_hand(model.mean.device) // _SHARE // _at_once(model) // bytes_per_pixel(model)
 
 
 def memory_at_hand(device: torch.device) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from intarsia import draw
 from intarsia.ahead import ahead, mapped
 from intarsia.errors import DataError
 from intarsia.files import beside, make_folder, writing
-from intarsia.inference import predict_batch, predict_blocks
+from intarsia.inference import predict_batch, predict_blocks, several_at_once
 from intarsia.raster.contract import Source
 from intarsia.raster.frames import Frames, is_frames, open_frames
 from intarsia.raster.pictures import Decoded
@@ -34,12 +34,14 @@ from intarsia.tiles import Window
 from intarsia.tiling import Block, Tiling
 
 CHUNK = 8  # pictures
-_BATCH = {"cpu": 4}  # pictures at once; elsewhere a chunk
+_BATCH = {"cpu": 1}  # pictures or tiles that the network sees at once; elsewhere a chunk, or
+_TILES = 4  # of these
 _MOST_AT_ONCE = 4_000_000  # pixels of a batch
 _READERS, _WRITERS = 2, 2  # threads
 
 Progress = Callable[[int, int], None]
-S = TypeVar("S", bound=Source)
+Opened = Source | DataError | None
+"""A picture that is decoded; why it cannot be; None for what is read piece by piece."""
 T = TypeVar("T")
 
 
@@ -54,6 +56,9 @@ class Job:
 
     relative: Path
     path: Path
+
+
+Item = tuple[Job, Opened]
 
 
 @dataclass
@@ -91,7 +96,10 @@ class Pipeline:
         self._done = self._total = 0
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="writer")
         self._pending: deque[tuple[Job, Future[None]]] = deque()
-        self._batch = plan.options.batch or _BATCH.get(plan.model.mean.device.type, CHUNK)
+        self._askers = 1
+        device = plan.model.mean.device.type
+        self._batch = plan.options.batch or _BATCH.get(device, CHUNK)
+        self._tiles = plan.options.batch or _BATCH.get(device, _TILES)
 
     def run(self, chunks: Sequence[Sequence[Job]], finished: AbstractSet[Job] = frozenset()) -> Outcome:
         """Predicts all pictures of some chunks.
@@ -106,18 +114,21 @@ class Pipeline:
         jobs = [job for chunk in chunks for job in chunk]
         self._total = len(jobs)
         self._finished = finished
-        opened = mapped(self._opened, jobs, _READERS, depth=2 * CHUNK)
-        try:
-            for chunk in chunks:
-                self._predict(list(zip(chunk, islice(opened, len(chunk)), strict=True)))
-            self._settle(0)
-        finally:
-            opened.close()
-            self._writers.shutdown(cancel_futures=True)
+        _ = self._plan.room  # while nobody asks the model
+        with several_at_once(self._plan.model, alone=self._plan.options.compile) as self._askers:
+            opened = mapped(self._opened, jobs, _READERS, depth=2 * CHUNK)
+            answers = mapped(self._asked, self._batches(chunks, opened), self._askers, self._askers)
+            try:
+                for batch, blocks in answers:
+                    self._take(batch, blocks)
+                self._settle(0)
+            finally:
+                answers.close()
+                opened.close()
+                self._writers.shutdown(cancel_futures=True)
         return self._outcome
 
-    def _opened(self, job: Job) -> "Source | DataError | None":
-        """A picture that is decoded; why it cannot be; None for what is read piece by piece."""
+    def _opened(self, job: Job) -> Opened:
         try:
             if is_frames(job.path, self._plan.model.bands):
                 return None
@@ -129,28 +140,47 @@ class Pipeline:
         source.close()
         return None
 
-    def _predict(self, chunk: "list[tuple[Job, Source | DataError | None]]") -> None:
-        by_size: dict[tuple[int, int], list[tuple[Job, Source]]] = {}
-        for job, source in chunk:
+    def _batches(self, chunks: Sequence[Sequence[Job]], opened: Iterator[Opened]) -> Iterator[list[Item]]:
+        """Pictures of a chunk that the network can see at once, and alone what it cannot see whole."""
+        for chunk in chunks:
+            by_size: dict[tuple[int, int], list[Item]] = {}
+            for job, source in zip(chunk, islice(opened, len(chunk)), strict=True):
+                if source is None or isinstance(source, DataError) or not self._plan.tiling(source).whole:
+                    yield [(job, source)]
+                else:
+                    by_size.setdefault((source.height, source.width), []).append((job, source))
+            for (height, width), alike in by_size.items():
+                yield from map(list, portions(alike, max(1, min(self._batch, _MOST_AT_ONCE // (height * width)))))
+
+    def _asked(self, batch: list[Item]) -> tuple[list[Item], list[list[Block]] | None]:
+        """What the network says of pictures of one size; nothing of one that it must see in pieces."""
+        sources = [source for _, source in batch if source is not None and not isinstance(source, DataError)]
+        if not sources or not self._plan.tiling(sources[0]).whole:
+            return batch, None
+        return batch, [[block] for block in self._whole(sources)]
+
+    def _whole(self, alike: Sequence[Source]) -> list[Block]:
+        """The one block of each of some pictures of equal size, seen at once."""
+        whole = Window(0, 0, alike[0].height, alike[0].width)
+        answers = predict_batch(self._plan.model, np.stack([source.read(whole) for source in alike]))
+        return [Block(whole, logits) for logits in answers]
+
+    def _take(self, batch: list[Item], blocks: list[list[Block]] | None) -> None:
+        """Has answers written while the next are computed; what was not asked about yet is done now."""
+        for number, (job, source) in enumerate(batch):
             if isinstance(source, DataError):
                 self._failed(job, source)
-            elif source is not None and (tiling := self._plan.tiling(source)).whole:
-                by_size.setdefault((source.height, source.width), []).append((job, source))
+            elif source is not None and blocks is not None:
+                future = self._writers.submit(self._write, self._subject(source, job.relative), blocks[number])
+                self._pending.append((job, future))
+                self._settle(2 * CHUNK)
             elif job in self._finished:
                 self._count()
             elif source is None:
                 self._piecewise(job)
             else:
+                tiling = self._plan.tiling(source)
                 self._tilewise(job, source, map(source.read, tiling.windows), tiling)
-        for alike in by_size.values():
-            self._batchwise(alike)
-
-    def _batchwise(self, alike: Sequence[tuple[Job, Source]]) -> None:
-        """Pictures of equal size, some at once; they are written while the next are predicted."""
-        for (job, _), (source, blocks) in zip(alike, self._answers([source for _, source in alike]), strict=True):
-            future = self._writers.submit(self._write, self._subject(source, job.relative), blocks)
-            self._pending.append((job, future))
-            self._settle(2 * CHUNK)
 
     def _piecewise(self, job: Job) -> None:
         """What does not come into memory whole: a large picture, or the frames of a file."""
@@ -170,8 +200,9 @@ class Pipeline:
             yield from map(source.read, tiling.windows)
 
     def _tilewise(self, job: Job, source: Source, pixels: Iterable[NDArray[Any]], tiling: Tiling) -> None:
-        """One picture in tiles: one thread reads, one asks the network, this one writes."""
-        blocks: Iterable[Block] = ahead(predict_blocks(self._plan.model, ahead(pixels), tiling))
+        """One picture in tiles: some threads read and ask the network, this one writes."""
+        pixels = ahead(pixels, depth=self._askers + 1)
+        blocks: Iterable[Block] = ahead(predict_blocks(self._plan.model, pixels, tiling, self._tiles, self._askers))
         if self._total == 1:
             blocks = self._counted(blocks, tiling)
         try:
@@ -220,7 +251,7 @@ class Pipeline:
     ) -> None:
         number = 0
         try:
-            for portion in gathered(frames, self._batch):
+            for portion in gathered(frames, CHUNK):
                 sources = [self._plan.checked(Decoded(image, frames.path)) for image in portion]
                 shown = []
                 for source, blocks in self._answers(sources):
@@ -243,19 +274,18 @@ class Pipeline:
         write_answers(subject, blocks, save, [overlay] if overlay else [])
         return overlay.picture() if overlay else None
 
-    def _answers(self, alike: Sequence[S]) -> Iterator[tuple[S, Iterable[Block]]]:
+    def _answers(self, alike: Sequence[Source]) -> Iterator[tuple[Source, Iterable[Block]]]:
         """Blocks of pictures of equal size that are in memory: several at once, or in tiles one after another."""
         tiling = self._plan.tiling(alike[0])
-        whole = Window(0, 0, alike[0].height, alike[0].width)
         if not tiling.whole:
             for source in alike:
-                yield source, predict_blocks(self._plan.model, map(source.read, tiling.windows), tiling)
+                pixels = map(source.read, tiling.windows)
+                yield source, predict_blocks(self._plan.model, pixels, tiling, self._tiles, self._askers)
             return
-        most = max(1, min(self._batch, _MOST_AT_ONCE // (whole.height * whole.width)))
-        for batch in portions(alike, most):
-            answers = predict_batch(self._plan.model, np.stack([source.read(whole) for source in batch]))
-            for source, logits in zip(batch, answers, strict=True):
-                yield source, [Block(whole, logits)]
+        most = max(1, min(self._batch, _MOST_AT_ONCE // (alike[0].height * alike[0].width)))
+        answers = mapped(self._whole, portions(alike, most), self._askers, self._askers)
+        for source, block in zip(alike, chain.from_iterable(answers), strict=True):
+            yield source, [block]
 
     def _subject(self, source: Source, relative: Path, name: Path | None = None) -> Subject:
         if source.note and source.note not in self._outcome.notes:

@@ -4,11 +4,14 @@ Names and shapes of all parameters stay those of the library. Legend: B batch, N
 h, w rows and columns of patches.
 """
 
+import threading
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_HERE = threading.local()  # what belongs to the picture at hand
 
 
 def any_grid_dpt(kind: Any) -> type[nn.Module]:  # noqa: ANN401 - the library's class
@@ -46,8 +49,18 @@ def any_grid_eomt(kind: Any) -> type[nn.Module]:  # noqa: ANN401 - the library's
         def forward(self, pixel_values: Tensor) -> Any:  # noqa: ANN401 - the library's output
             """See the class."""
             rows, columns = (side // self.config.patch_size for side in pixel_values.shape[-2:])
-            self.grid_size = (rows, columns)
+            _HERE.grid = (rows, columns)
             return super().forward(pixel_values)
+
+        @property
+        def grid_size(self) -> tuple[int, int]:
+            """Rows and columns of the picture that this thread asks about: several may ask one network at once."""
+            grid: tuple[int, int] = _HERE.grid
+            return grid
+
+        @grid_size.setter
+        def grid_size(self, grid: tuple[int, int]) -> None:  # the library knows one, from its config
+            _HERE.grid = grid
 
     return AnyGridEomt
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from intarsia.answers import indices_of
 from intarsia.data.read import MOST_PIXELS
 from intarsia.errors import DataError, SettingsError, counted
 from intarsia.files import make_folder
-from intarsia.inference import tiling_for
+from intarsia.inference import pixels_that_fit, tiling_for
 from intarsia.labels import Labels
 from intarsia.networks.ensemble import Averaged, Ensemble, Model
 from intarsia.networks.segmenter import Segmenter
@@ -101,8 +102,13 @@ class Plan:
 
     def tiling(self, source: Source) -> Tiling:
         """The tiles of a picture."""
-        options = self.options
-        return tiling_for(self.model, source.height, source.width, options.tile, options.overlap, self.least)
+        options, size = self.options, (source.height, source.width)
+        return tiling_for(self.model, *size, options.tile, options.overlap, self.least, self.room)
+
+    @cached_property
+    def room(self) -> int:
+        """Pixels that fit into memory; found out once, before several threads ask the model."""
+        return pixels_that_fit(self.model)
 
     @property
     def note(self) -> str:
