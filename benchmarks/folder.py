@@ -2,10 +2,11 @@
 
     OMP_WAIT_POLICY=PASSIVE python -m benchmarks.folder [SEGMENTER ...]
 
-200 drawn scenes of 360x480 (PNG), 5 classes, random weights, masks written. Each pass runs all three in turn:
+200 drawn scenes of 360x480 (PNG), 5 classes, random weights, masks written. Each pass runs all in turn:
 
 - `intarsia.predict`;
-- the bare network over the same batches while two threads decode ahead; nothing else is done, nothing is written;
+- the same with `precision="bf16"`;
+- the bare network over batches of four while two threads decode ahead; nothing else is done, nothing is written;
 - the loop of the tutorials with the same network: open, to a tensor, normalise, forward, argmax, save.
 """
 
@@ -75,36 +76,39 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def compared(name: str, photos: Path, folder: Path) -> None:
-    """All three in turn, some passes long."""
+    """All in turn, some passes long."""
     paths = sorted(photos.iterdir())
     ours = predictor_of(name)
     plain = predictor_of(name).segmenter  # in the memory format that torch has by default
     plain.mean.zero_()
     plain.std.fill_(1)  # the tutorial normalises by itself
     ours.segmenter.to(memory_format=torch.channels_last)
-    times: dict[str, list[float]] = {"ours": [], "overlapped": [], "tutorial": []}
+    times: dict[str, list[float]] = {"ours": [], "bf16": [], "overlapped": [], "tutorial": []}
     for number in range(PASSES + 1):
         out = folder / f"{name}-{number}"
         work = {
             "ours": partial(intarsia.predict, ours, photos, out),
+            "bf16": partial(intarsia.predict, ours, photos, out / "bf16", {"precision": "bf16"}),
             "overlapped": partial(overlapped, ours, paths),
             "tutorial": partial(tutorial, plain, paths, out / "tutorial"),
         }
         for kind, run in work.items():
             times[kind].append(seconds(run))
     times = {kind: taken[1:] for kind, taken in times.items()}  # the first is to warm up
-    masks, others = (
+    masks, halves, others = (
         np.stack([np.asarray(Image.open(place / path.name)) for path in paths])
-        for place in (out / "masks", out / "tutorial")
+        for place in (out / "masks", out / "bf16" / "masks", out / "tutorial")
     )
     print(f"{name}: " + ", ".join(f"{kind} {statistics.median(taken):.2f} s" for kind, taken in times.items()))
     for how, (more, less) in {
         "ours / overlapped": ("ours", "overlapped"),
         "tutorial / ours": ("tutorial", "ours"),
+        "tutorial / bf16": ("tutorial", "bf16"),
     }.items():
         ratios = sorted(a / b for a, b in zip(times[more], times[less], strict=True))
         print(f"  {how}: {statistics.median(ratios):.2f}x ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-    print(f"  pixels unlike the tutorial's: {(masks != others).mean():.1e}", flush=True)
+    unlike = f"{(masks != others).mean():.1e}, in bf16 {(halves != others).mean():.1e}"
+    print(f"  pixels unlike the tutorial's: {unlike}", flush=True)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from intarsia.errors import SettingsError, did_you_mean
 from intarsia.quantities import Share, listed
-from intarsia.settings import Section
+from intarsia.settings import Precision, Section
 
 
 def _alone(threshold: object) -> object:
@@ -63,6 +63,11 @@ class PredictOptions(Section):
         None, description="microns per pixel at which a whole-slide picture is predicted"
     )
     float_probabilities: bool = Field(False, description="probabilities as 32-bit floats instead of 8 bits")
+    precision: Precision = Field(
+        "fp32",
+        description="of the network's layers; bf16 and fp16 take half the time and memory where the processor has "
+        "them, and change a few labels",
+    )
     compile: bool = Field(False, description="torch.compile the network")
     shard: Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_parts)] = (
         Field((1, 1), description="this process's part of the work, such as 1/4: for several machines")

@@ -28,6 +28,7 @@ Thresholds = Annotated[
     list[str] | None, _better(metavar="[CLASS=]P", help="Take a class from this probability on; repeatable.")
 ]
 MinArea = Annotated[int | None, _better(metavar="PIXELS", help="Remove smaller specks and holes.")]
+Reckoning = Annotated[str | None, _many(metavar="NAME", help="fp32, or bf16: faster, and a few labels differ.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 _MOST_TOLD = 20  # images that could not be read
@@ -61,6 +62,7 @@ def predict(  # noqa: PLR0913 - the contract's options
     ] = False,
     batch: Annotated[int | None, _many(help="Pictures that the network sees at once.")] = None,
     shard: Annotated[str | None, _many(metavar="I/N", help="Do the I-th of N parts of the work.")] = None,
+    precision: Reckoning = None,
     compiled: Annotated[bool, _many("--compile", help="torch.compile the network.")] = False,
 ) -> None:
     """Predict pictures of any size: masks, polygons, areas. The same command again goes on where it stopped."""
@@ -71,7 +73,7 @@ def predict(  # noqa: PLR0913 - the contract's options
     better = {"tta": tta, "threshold": _thresholds(threshold or []), "min_area": min_area}
     chosen = {"classes": _names(classes or ""), "touching": touching, "tolerance": tolerance}
     measures = {"pixel_size": pixel_size, "spacing": spacing, "float_probabilities": float_probabilities}
-    many = {"batch": batch, "shard": shard, "compile": compiled}
+    many = {"batch": batch, "shard": shard, "precision": precision, "compile": compiled}
     options = _given(large | better | chosen | measures | many)
     prediction = run_prediction(
         model, inputs, out, options, save=_names(save), device=device, progress=count_on_terminal("predicting")
@@ -117,6 +119,7 @@ def evaluate(  # noqa: PLR0913 - with those options of predict that change what 
     tta: Averaged = False,
     threshold: Thresholds = None,
     min_area: MinArea = None,
+    precision: Reckoning = None,
 ) -> None:
     """Score a model at the original resolution, with one confusion matrix over the split."""
     from intarsia.cli.tables import print_scores
@@ -130,6 +133,7 @@ def evaluate(  # noqa: PLR0913 - with those options of predict that change what 
             "tta": tta or None,
             "threshold": _thresholds(threshold or []) or None,
             "min_area": min_area,
+            "precision": precision,
         }
     )
     scores = run_evaluation(model, data, split, chosen, device=device, progress=count_on_terminal("evaluating"))

@@ -49,20 +49,16 @@ class Ensemble(nn.Module):
         return mean_answer(member(image) for member in self.members)
 
 
-class Averaged(nn.Module):
-    """One model that is asked about a picture as it is and mirrored, at several sizes (test-time augmentation).
-
-    Its logits are the logarithm of the mean of the probabilities, each brought back to the picture.
+class Asking(nn.Module):
+    """A model that asks another one in its own way.
 
     Args:
         model: to be asked.
-        scales: of the picture; each is asked as it is and mirrored left to right.
     """
 
-    def __init__(self, model: "Segmenter | Ensemble", scales: Sequence[float] = _SCALES) -> None:
+    def __init__(self, model: "Model") -> None:
         super().__init__()
         self.model = model
-        self.scales = tuple(scales)
 
     @property
     def mean(self) -> Tensor:
@@ -80,9 +76,43 @@ class Averaged(nn.Module):
         return self._asked.step
 
     @property
-    def _asked(self) -> "Segmenter | Ensemble":
-        assert isinstance(self.model, Segmenter | Ensemble)
+    def _asked(self) -> "Model":
+        assert isinstance(self.model, Segmenter | Ensemble | Asking)
         return self.model
+
+
+class Mixed(Asking):
+    """A model whose layers compute in 16 bits where torch holds that to be safe (autocast); its logits are float32.
+
+    Args:
+        model: to be asked.
+        dtype: bfloat16 or float16.
+    """
+
+    def __init__(self, model: "Model", dtype: torch.dtype) -> None:
+        super().__init__(model)
+        self.dtype = dtype
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[B, bands, H, W] raw values -> [B, C, H, W] float32; see `Segmenter.forward`."""
+        with torch.autocast(image.device.type, self.dtype):
+            logits: Tensor = self.model(image)
+        return logits.float()
+
+
+class Averaged(Asking):
+    """A model that asks about a picture as it is and mirrored, at several sizes (test-time augmentation).
+
+    Its logits are the logarithm of the mean of the probabilities, each brought back to the picture.
+
+    Args:
+        model: to be asked.
+        scales: of the picture; at each it is asked about as it is and mirrored left to right.
+    """
+
+    def __init__(self, model: "Model", scales: Sequence[float] = _SCALES) -> None:
+        super().__init__(model)
+        self.scales = tuple(scales)
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, bands, H, W] raw values -> [B, C, H, W] float32; see `Segmenter.forward`."""
@@ -99,7 +129,7 @@ class Averaged(nn.Module):
             yield answer if scale == 1 else F.interpolate(answer, size, mode="bilinear")
 
 
-Model = Segmenter | Ensemble | Averaged
+Model = Segmenter | Ensemble | Asking
 """What answers a picture: [B, bands, H, W] raw values -> [B, C, H, W] logits."""
 
 

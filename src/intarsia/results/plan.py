@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from intarsia.answers import indices_of
 from intarsia.data.read import MOST_PIXELS
 from intarsia.errors import DataError, SettingsError, counted
 from intarsia.files import make_folder
 from intarsia.inference import pixels_that_fit, tiling_for
 from intarsia.labels import Labels
-from intarsia.networks.ensemble import Averaged, Ensemble, Model
+from intarsia.networks.ensemble import Averaged, Ensemble, Mixed, Model
 from intarsia.networks.segmenter import Segmenter
 from intarsia.objects.units import pixel_size, spacing
 from intarsia.options import PredictOptions
@@ -20,6 +22,7 @@ from intarsia.raster.opening import open_source, with_other_bands
 from intarsia.tiles import fitting
 from intarsia.tiling import Tiling
 
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _BACKGROUND = frozenset({"background", "_background_", "bg", "void", "none", "other", "unlabeled", "unlabelled"})
 
 
@@ -61,7 +64,11 @@ class Plan:
         """
         stack = spacing(options.spacing) if options.spacing else None
         given = stack.scale if stack else pixel_size(options.pixel_size) if options.pixel_size else None
-        asked: Model = Averaged(model).eval() if options.tta else model
+        asked: Model = model
+        if options.precision != "fp32":
+            asked = Mixed(asked, _DTYPES[options.precision]).eval()
+        if options.tta:
+            asked = Averaged(asked).eval()
         if options.tile is not None:
             fitting(options.tile, options.overlap, asked.step)
         objects = dict.fromkeys(indices_of(options.classes, labels.names, "--classes") or foreground(labels))
