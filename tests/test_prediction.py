@@ -201,6 +201,24 @@ def test_earlier_results_inside_the_input_are_not_predicted_again(predictor: Pre
     assert (second.written, second.finished) == ((), (Path("photo"),))
 
 
+def test_a_call_that_failed_does_not_block_its_folder(predictor: Predictor, tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "photo.png")
+    with pytest.raises(SettingsError, match=r"level=1: is no slide"):
+        predict(predictor, photo, tmp_path / "out", {"level": 1})
+    assert predict(predictor, photo, tmp_path / "out").written == (Path("photo"),)
+    with pytest.raises(SettingsError, match=r"--out .*: holds results of other options \(tta: False, not True\)"):
+        predict(predictor, photo, tmp_path / "out", {"tta": True})
+
+
+def test_other_peoples_files_are_not_overwritten(predictor: Predictor, tmp_path: Path) -> None:
+    """`--out data` with a picture from elsewhere, and the truth in `data/masks`."""
+    truth = write_photo(tmp_path / "data" / "masks" / "photo.png")
+    kept = truth.read_bytes()
+    with pytest.raises(SettingsError, match=r"data/masks holds files that predict did not write"):
+        predict(predictor, write_photo(tmp_path / "photo.png"), tmp_path / "data")
+    assert truth.read_bytes() == kept
+
+
 @pytest.mark.parametrize("out", [".", "..", "../.."])
 def test_an_output_folder_around_the_input_is_refused(out: str, predictor: Predictor, tmp_path: Path) -> None:
     """`--out data` with `data/images` would write over the truth in `data/masks`."""

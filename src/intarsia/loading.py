@@ -20,6 +20,7 @@ from intarsia.networks.heads import drop_auxiliary
 from intarsia.networks.segmenter import Segmenter
 from intarsia.options import PredictOptions, make_options
 from intarsia.raster.contract import Source
+from intarsia.raster.frames import is_frames
 from intarsia.raster.pictures import Decoded
 from intarsia.results.plan import Plan
 from intarsia.results.result import Result, answered
@@ -90,6 +91,8 @@ class Predictor:
 
     def answer(self, image: Picture, plan: Plan) -> Result:
         """The answer to one image, as `plan` says; see `predict`."""
+        if isinstance(image, str | Path) and is_frames(image, self.card.bands):
+            raise DataError(f"{image}: holds several frames. intarsia.predict writes results for each.")
 
         def opened() -> Source:
             return Decoded(self._checked(image)) if isinstance(image, np.ndarray) else plan.open(image)

@@ -36,6 +36,7 @@ from intarsia.tiling import Block, Tiling
 CHUNK = 8  # pictures
 _BATCH = {"cpu": 1}  # pictures or tiles that the network sees at once; elsewhere a chunk, or
 _TILES = 4  # of these
+_MOST_WAITING = 8_000_000  # pixels whose answers wait to be written
 _MOST_AT_ONCE = 4_000_000  # pixels of a batch
 _READERS, _WRITERS = 2, 2  # threads
 
@@ -95,7 +96,7 @@ class Pipeline:
         self._finished: AbstractSet[Job] = frozenset()
         self._done = self._total = 0
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="writer")
-        self._pending: deque[tuple[Job, Future[None]]] = deque()
+        self._pending: deque[tuple[Job, int, Future[None]]] = deque()  # with the number of pixels
         self._askers = 1
         device = plan.model.mean.device.type
         self._batch = plan.options.batch or _BATCH.get(device, CHUNK)
@@ -172,8 +173,8 @@ class Pipeline:
                 self._failed(job, source)
             elif source is not None and blocks is not None:
                 future = self._writers.submit(self._write, self._subject(source, job.relative), blocks[number])
-                self._pending.append((job, future))
-                self._settle(2 * CHUNK)
+                self._pending.append((job, source.height * source.width, future))
+                self._settle(_MOST_WAITING)
             elif job in self._finished:
                 self._count()
             elif source is None:
@@ -296,9 +297,9 @@ class Pipeline:
         write_answers(subject, blocks, self._save)
 
     def _settle(self, most: int) -> None:
-        """Waits until no more than `most` pictures are being written."""
-        while len(self._pending) > most:
-            job, future = self._pending.popleft()
+        """Waits until no more than `most` pixels, or one picture, are to be written: their logits are in memory."""
+        while sum(pixels for _, pixels, _ in self._pending) > most and len(self._pending) > min(most, 1):
+            job, _, future = self._pending.popleft()
             try:
                 future.result()
             except DataError as error:

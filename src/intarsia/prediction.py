@@ -162,27 +162,43 @@ def begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
         "model": _fingerprint(predictor),
         "options": task.plan.options.model_dump(mode="json", exclude=_NOT_OF_THE_RESULTS, exclude_defaults=True),
     }
-    if manifest.exists():
-        try:
-            found = json.loads(manifest.read_bytes())
-        except ValueError:
-            found = {}
-        if found != own:
-            raise SettingsError(
-                f"--out {out}: holds results of {_differing(found, own)}. Choose another folder, or remove it."
-            )
-    else:
-        for job in task.jobs:
-            for name in task.save:
-                if is_finished(out, name, job.relative, job.path):
-                    raise SettingsError(
-                        f"--out {out}: {out / name} holds files that predict did not write, and would overwrite. "
-                        "Choose another folder."
-                    )
+    found = _told_by(manifest)
+    if found is None:
+        _refuse_others_files(task)
+    elif found != own and _holds_results(out):  # without any, a call that failed has left its options only
+        raise SettingsError(
+            f"--out {out}: holds results of {_differing(found, own)}. Choose another folder, or remove it."
+        )
+    if found != own:
         make_folder(out)
         write_whole(manifest, json.dumps(own, indent=2).encode() + b"\n")
     if alone:  # what other processes are at is not to be swept away
         tidy(out)
+
+
+def _told_by(manifest: Path) -> dict[str, Any] | None:
+    """What the results in a folder are of; nothing, where it is not ours."""
+    try:
+        found = json.loads(manifest.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _refuse_others_files(task: Task) -> None:
+    for job in task.jobs:
+        for name in task.save:
+            if is_finished(task.out, name, job.relative, job.path):
+                raise SettingsError(
+                    f"--out {task.out}: {task.out / name} holds files that predict did not write, and would "
+                    "overwrite. Choose another folder."
+                )
+
+
+def _holds_results(out: Path) -> bool:
+    return any(path.is_file() for name in all_outputs() for path in (out / name).rglob("*"))
 
 
 def tidy(out: Path) -> None:
@@ -191,8 +207,8 @@ def tidy(out: Path) -> None:
         sweep(folder)
 
 
-def _differing(found: Any, own: dict[str, Any]) -> str:  # noqa: ANN401 - whatever the file holds
-    if not isinstance(found, dict) or found.get("model") != own["model"]:
+def _differing(found: dict[str, Any], own: dict[str, Any]) -> str:
+    if found.get("model") != own["model"]:
         return "another model"
     before, now = found.get("options", {}), own["options"]
     names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
