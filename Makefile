@@ -51,6 +51,9 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.trust
 	$(BIN)/python -m benchmarks.check_speed
 	$(BIN)/python -m benchmarks.misalignment
+	$(BIN)/python -m benchmarks.objects
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m benchmarks.folder
+	$(BIN)/python -m benchmarks.large_picture
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache
