@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -153,7 +154,9 @@ def test_a_folder_that_is_gone_cannot_be_settled(tmp_path):
 def test_what_is_unfinished_is_swept_away_and_nothing_else(tmp_path):
     """Of any process, files and folders; in this folder alone."""
     unfinished = beside(tmp_path / "model.safetensors")
-    assert (unfinished.parent, unfinished.name) == (tmp_path, f".model.safetensors.{os.getpid()}.tmp")
+    assert unfinished.parent == tmp_path
+    assert re.fullmatch(rf"\.model\.safetensors\.{os.getpid()}-[0-9a-f]{{6}}\.tmp", unfinished.name)
+    assert unfinished != beside(tmp_path / "model.safetensors")
     unfinished.write_bytes(b"half")
     folder = beside(tmp_path / "step-00000002")
     folder.mkdir()

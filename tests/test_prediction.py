@@ -1,7 +1,9 @@
 """Predicting files and folders with a real model file: what is written, where, and what is refused."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.inputs import find_images
 from intarsia.labels import Labels
 from intarsia.loading import Predictor, load
+from intarsia.pipeline import Pipeline
 from intarsia.prediction import MANIFEST, predict
+from intarsia.raster.video import VideoWriter
 from tests.small import noise, saved_model
 
 
@@ -208,6 +212,42 @@ def test_a_call_that_failed_does_not_block_its_folder(predictor: Predictor, tmp_
     assert predict(predictor, photo, tmp_path / "out").written == (Path("photo"),)
     with pytest.raises(SettingsError, match=r"--out .*: holds results of other options \(tta: False, not True\)"):
         predict(predictor, photo, tmp_path / "out", {"tta": True})
+
+
+def test_a_video_that_is_interrupted_is_not_finished(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its overlays would else be taken for whole by the next call."""
+    film = VideoWriter(tmp_path / "film.mp4", Fraction(10))
+    for number in range(20):
+        film.write(noise(40, 52, 3, seed=number))
+    film.close()
+    whole, frames = Pipeline._frame, []
+
+    def interrupted(*arguments: Any) -> Any:
+        frames.append(arguments)
+        if len(frames) == 12:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(Pipeline, "_frame", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict(predictor, tmp_path / "film.mp4", tmp_path / "out", save=["masks", "overlays"])
+    assert written(tmp_path / "out") == set()
+    monkeypatch.setattr(Pipeline, "_frame", whole)
+    assert predict(predictor, tmp_path / "film.mp4", tmp_path / "out", save=["masks", "overlays"]).written
+    assert len(written(tmp_path / "out")) == 21
+
+
+def test_only_what_is_ours_is_tidied(predictor: Predictor, tmp_path: Path) -> None:
+    """`--out .`, beside a training that saves a checkpoint."""
+    others = [tmp_path / "runs" / "first" / ".state.pt.77.tmp", tmp_path / "else" / ".mine.tmp" / "a"]
+    own = tmp_path / "masks" / "day" / ".a.png.9-abcdef.tmp"
+    for path in (*others, own):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    predict(predictor, write_photo(tmp_path / "photo.png"), tmp_path)
+    assert [path.exists() for path in (*others, own)] == [True, True, False]
 
 
 def test_other_peoples_files_are_not_overwritten(predictor: Predictor, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ _END = object()
 def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, made in another thread, at most `depth` before they are asked for.
 
-    What the other thread raises is raised here. When the caller stops early, so does it.
+    What the other thread raises is raised here. When the caller stops early, so does it; whoever may be interrupted
+    closes the generator, as a thread that computes while Python ends takes the process down with it.
     """
     queue: Queue[object] = Queue(depth)
     stopped = threading.Event()
@@ -37,6 +38,8 @@ def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
             put(_END)
         except BaseException as error:  # raised again where the items are asked for
             put(_Failure(error))
+        finally:
+            _close(items)  # what it holds open belongs to this thread
 
     thread = threading.Thread(target=work, name="ahead", daemon=True)
     thread.start()
@@ -50,6 +53,11 @@ def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
         while thread.is_alive():  # it may wait for a place
             with suppress(Empty):
                 queue.get(timeout=0.005)
+
+
+def _close(items: object) -> None:
+    if isinstance(items, Generator):
+        items.close()
 
 
 class _Failure:

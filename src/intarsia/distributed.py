@@ -138,11 +138,18 @@ class World:
 
 
 @contextmanager
-def joined(expected: int | None = None) -> Iterator[World]:
+def joined(
+    expected: int | None = None,
+    *,
+    patience: timedelta = _PATIENCE,
+    advice: str = "the last checkpoint is whole, --resume continues from it",
+) -> Iterator[World]:
     """Joins the processes that `torchrun` started, and leaves them at the end.
 
     Args:
         expected: how many there should be; None for as many as there are.
+        patience: of one for another; who is dead is noticed at once.
+        advice: what to do where one was lost.
 
     Raises:
         SettingsError: there are fewer or more.
@@ -174,7 +181,7 @@ def joined(expected: int | None = None) -> Iterator[World]:
                 store=_met(store, rank, size),
                 rank=rank,
                 world_size=size,
-                timeout=_PATIENCE,
+                timeout=patience,
             )
         yield World(dist.get_rank(), size, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
     except RuntimeError as error:  # what torch raises is one, whatever its class
@@ -183,7 +190,7 @@ def joined(expected: int | None = None) -> Iterator[World]:
         reason = str(error).splitlines()[0].rstrip(".")
         raise MachineError(
             f"Process {os.environ.get('RANK', '?')} of {size} lost another one: {reason}. Its own message says "
-            "why; the last checkpoint is whole, --resume continues from it."
+            f"why; {advice}."
         ) from error
     finally:
         if own and dist.is_initialized():

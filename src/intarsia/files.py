@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -97,8 +98,11 @@ def settle(folder: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """A name in the same folder for what is not finished; `sweep` removes it after a crash."""
-    return path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    """A new name in the same folder for what is not finished; `sweep` removes it after a crash.
+
+    Processes of several machines may have the same number.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}{_UNFINISHED}")
 
 
 def sweep(folder: Path) -> None:

@@ -202,12 +202,12 @@ class Pipeline:
 
     def _tilewise(self, job: Job, source: Source, pixels: Iterable[NDArray[Any]], tiling: Tiling) -> None:
         """One picture in tiles: some threads read and ask the network, this one writes."""
-        pixels = ahead(pixels, depth=self._askers + 1)
-        blocks: Iterable[Block] = ahead(predict_blocks(self._plan.model, pixels, tiling, self._tiles, self._askers))
-        if self._total == 1:
-            blocks = self._counted(blocks, tiling)
+        read = ahead(pixels, depth=self._askers + 1)
+        answers = ahead(predict_blocks(self._plan.model, read, tiling, self._tiles, self._askers))
         try:
-            self._write(self._subject(source, job.relative), blocks)
+            with closing(read), closing(answers):
+                blocks = self._counted(answers, tiling) if self._total == 1 else answers
+                self._write(self._subject(source, job.relative), blocks)
         except DataError as error:
             self._failed(job, error)
         else:
@@ -236,6 +236,7 @@ class Pipeline:
         except DataError as error:
             self._failed(job, error)  # what came before is good
         except BaseException:
+            self._writers.shutdown(cancel_futures=True)  # or they would go on writing
             for name in save:
                 shutil.rmtree(self._out / name / unfinished, ignore_errors=True)
             raise
@@ -250,7 +251,7 @@ class Pipeline:
     def _each_frame(
         self, frames: Frames, job: Job, folder: Path, save: Sequence[str], video: VideoWriter | None
     ) -> None:
-        number = 0
+        number = drawn = 0
         try:
             for portion in gathered(frames, CHUNK):
                 sources = [self._plan.checked(Decoded(image, frames.path)) for image in portion]
@@ -264,9 +265,13 @@ class Pipeline:
                     picture = future.result()
                     if video is not None and picture is not None:
                         video.write(picture)
-        finally:
-            if video is not None and number:
-                video.close()
+                        drawn += 1
+        except DataError:
+            if video is not None and drawn:
+                video.close()  # what came before is good
+            raise
+        if video is not None and drawn:
+            video.close()
 
     def _frame(
         self, subject: Subject, blocks: Iterable[Block], save: Sequence[str], drawn: bool

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from intarsia.results.outputs import all_outputs, is_finished
 from intarsia.results.plan import Plan
 from intarsia.results.summaries import summarise
 
+_PATIENCE = timedelta(days=30)  # of a process that is done for one that is at a slide
 MANIFEST = "prediction.json"
 _NOT_OF_THE_RESULTS = {"shard", "compile"}  # options that may differ between calls that fill one folder
 
@@ -84,7 +86,7 @@ def predict(
     """
     chosen, names = checked(options, save)
     folder = Path(out)
-    with joined() as world:
+    with joined(patience=_PATIENCE, advice="the same command again goes on") as world:
         jobs = jobs_of(inputs, folder)
         predictor = model if isinstance(model, Predictor) else load(model, device)
         task = Task(folder, names, jobs, predictor.plan(chosen))
@@ -165,7 +167,7 @@ def begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
     found = _told_by(manifest)
     if found is None:
         _refuse_others_files(task)
-    elif found != own and _holds_results(out):  # without any, a call that failed has left its options only
+    elif found != own and not (alone and not _holds_results(out)):  # without any, a call has failed at once
         raise SettingsError(
             f"--out {out}: holds results of {_differing(found, own)}. Choose another folder, or remove it."
         )
@@ -198,12 +200,14 @@ def _refuse_others_files(task: Task) -> None:
 
 
 def _holds_results(out: Path) -> bool:
-    return any(path.is_file() for name in all_outputs() for path in (out / name).rglob("*"))
+    found = (path for name in all_outputs() for path in (out / name).rglob("*"))
+    return any(path.is_file() and not path.name.startswith(".") for path in found)
 
 
 def tidy(out: Path) -> None:
-    """Removes what processes that were killed left unfinished."""
-    for folder in {path.parent for path in out.rglob(".*.tmp")}:
+    """Removes what processes that were killed left unfinished, among the results alone."""
+    results = {path.parent for name in all_outputs() for path in (out / name).rglob(".*.tmp")}
+    for folder in (out, *results):
         sweep(folder)
 
 

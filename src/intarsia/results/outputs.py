@@ -160,8 +160,8 @@ class Shown:
         """See `Output`."""
         step = self._step
         rows = self._subject.source.read(Window(top, 0, *strip.shape))
-        self._image.append(rows[-top % step :: step, ::step])
-        self._mask.append(strip[-top % step :: step, ::step])
+        self._image.append(rows[-top % step :: step, ::step].copy())  # else the whole strip would stay
+        self._mask.append(strip[-top % step :: step, ::step].copy())
 
     def picture(self) -> draw.Picture:
         """[h, w, 3] uint8 of all rows."""
