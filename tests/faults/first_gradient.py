@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from intarsia.training import train
 
@@ -19,7 +20,9 @@ def main(photos: str, out: str, settings: str) -> None:
         learned = list(parameters)
         clip(learned, *arguments)
         torch.save([_whole(parameter.grad) for parameter in learned], folder / f"{os.environ.get('RANK', '0')}.pt")
-        raise SystemExit(0)
+        if dist.is_initialized():
+            dist.barrier()
+        os._exit(0)  # a training that is left in the middle has threads that may abort the end of Python
 
     torch.nn.utils.clip_grad_norm_ = write_and_end
     train(photos, folder / "run", json.loads(settings))
