@@ -1,10 +1,9 @@
 """A disk that is full, a folder that is gone or taken: the old checkpoint stays whole, and it is said."""
 
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,18 +35,6 @@ def program(launch: Callable[..., subprocess.Popen[str]], pictures: Path) -> Cal
         return launch("-m", "intarsia", "train", pictures, "--out", run, *OPTIONS, *options)
 
     return begin
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a file system is not allowed here")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def fill(disk: Path) -> Path:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.faults import predicting
 from tests.faults.conftest import SERVER, wait_for
-from tests.faults.test_disk import fill, small_disk  # noqa: F401 - a fixture
+from tests.faults.test_disk import fill
 from tests.small import noise, saved_model
 
 pytestmark = pytest.mark.timeout(200)
@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_whole_files(
     model: Path,
     photos: Path,
     whole: dict[str, bytes],
-    small_disk: Path,  # noqa: F811
+    small_disk: Path,
 ) -> None:
     out = small_disk / "out"
     command = ["-m", "intarsia", "predict", model, photos, "--out", out, *ARGUMENTS]

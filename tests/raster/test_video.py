@@ -181,7 +181,7 @@ class TestUnfinished:
 
     def test_a_full_disk(self, small_disk):
         writer = VideoWriter(small_disk / "a.mp4")
-        frames = numbers((300, 120, 160, 3), "uint8")
+        frames = numbers((300, 240, 320, 3), "uint8")
         with pytest.raises(MachineError, match=r"a\.mp4: cannot be written: the disk is full.*free: [\d,]+ bytes"):
             deque(map(writer.write, frames), maxlen=0)
         assert not list(small_disk.iterdir())

@@ -206,9 +206,9 @@ class TestUnfinished:
         assert not list(tmp_path.iterdir())
 
     def test_a_full_disk(self, small_disk, name):
-        writer = open_writer(small_disk / name, 4000, 1000, dtype="uint8")
+        writer = open_writer(small_disk / name, 6000, 1000, dtype="uint8")
         with pytest.raises(MachineError, match=rf"{name}: cannot be written: the disk is full.*free: [\d,]+ bytes"):
-            write(writer, numbers((4000, 1000), "uint8"), [100])
+            write(writer, numbers((6000, 1000), "uint8"), [100])
         assert not list(small_disk.iterdir())
 
     def test_a_folder_that_is_not_there(self, tmp_path, name):

@@ -1,12 +1,23 @@
 """A file that grows from top to bottom beside its name, and gets it when it is whole."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from intarsia.files import beside, writing
+
+
+@contextmanager
+def whole_or_nothing(path: Path, discard: Callable[[], None]) -> Iterator[None]:
+    """Around all that may go wrong with an unfinished file: then it is discarded, and trouble with the disk told."""
+    try:
+        with writing(path):
+            yield
+    except BaseException:
+        discard()
+        raise
 
 
 class Unfinished:
@@ -26,15 +37,9 @@ class Unfinished:
         with self.or_nothing():
             self._file = self._beside.open("wb")
 
-    @contextmanager
-    def or_nothing(self) -> Iterator[None]:
+    def or_nothing(self) -> AbstractContextManager[None]:
         """Around all that may go wrong: then the file is discarded, and trouble with the disk told."""
-        try:
-            with writing(self.path):
-                yield
-        except BaseException:
-            self.discard()
-            raise
+        return whole_or_nothing(self.path, self.discard)
 
     def add(self, content: bytes) -> int:
         """Appends; returns where it begins."""

@@ -6,7 +6,7 @@ containers of `VIDEO_SUFFIXES` are read, and only from files.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from intarsia.data.read import decoding
 from intarsia.errors import DataError, SettingsError
 from intarsia.extras import needed
 from intarsia.files import beside, writing
+from intarsia.raster.unfinished import whole_or_nothing
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm"})
 _READ_ONLY_THESE = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi", "protocol_whitelist": "file"}
@@ -217,12 +218,5 @@ class VideoWriter:
             self._container = None
             self._unfinished.unlink(missing_ok=True)
 
-    @contextmanager
-    def _or_nothing(self) -> Iterator[None]:
-        """Trouble with the disk is told as everywhere; after any trouble nothing is left behind."""
-        try:
-            with writing(self.path):
-                yield
-        except BaseException:
-            self.discard()
-            raise
+    def _or_nothing(self) -> AbstractContextManager[None]:
+        return whole_or_nothing(self.path, self.discard)
