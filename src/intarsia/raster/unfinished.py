@@ -11,7 +11,7 @@ from intarsia.files import beside, writing
 
 @contextmanager
 def whole_or_nothing(path: Path, discard: Callable[[], None]) -> Iterator[None]:
-    """Around all that may go wrong with an unfinished file: then it is discarded, and trouble with the disk told."""
+    """Around all that may go wrong with a file: then it is discarded, and trouble with the disk is told."""
     try:
         with writing(path):
             yield
