@@ -69,8 +69,7 @@ def evaluate(
     def answer(image: NDArray[Any]) -> Tensor:
         return torch.from_numpy(predictor.answer(image, plan).mask.astype(np.int64)).to(plan.model.mean.device)
 
-    ask = answer if options else None
-    return score(predictor.segmenter, data.split(split), labels, progress, ask)
+    return score(predictor.segmenter, data.split(split), labels, progress, answer)
 
 
 def score(
