@@ -1,5 +1,6 @@
 """Running ahead: the same items in the same order, within bounds, and errors where they are met."""
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -84,3 +85,17 @@ def test_an_error_of_a_thread_is_raised_in_its_place() -> None:
     assert [next(items) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
         next(items)
+
+
+def test_a_thread_ends_even_where_its_start_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a signal, say: its handler runs where the caller waits for the thread to be there."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead(itertools.count()))
+    assert "ahead" not in {thread.name for thread in threading.enumerate()}

@@ -103,3 +103,42 @@ def test_outside_the_main_thread_nothing_is_noted() -> None:
     thread.start()
     thread.join()
     assert seen == [False, None, signal.getsignal(signal.SIGINT)]
+
+
+BETWEEN = """
+import signal, sys
+from intarsia.signals import stopping_between
+
+def end(number, frame):
+    raise SystemExit(128 + number)
+
+signal.signal(signal.SIGTERM, end)
+try:
+    with stopping_between() as stop:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print("at work", flush=True)
+        stop.check()
+        print("not stopped", flush=True)
+finally:
+    print("tidied up", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, -signal.SIGINT), (None, 0)]
+)
+def test_a_signal_waits_for_a_good_moment_and_then_acts_as_ever(number: signal.Signals | None, code: int) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", BETWEEN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline() == "ready\n"
+    if number:
+        child.send_signal(number)
+    told, _ = child.communicate("go on\n")
+    assert told.splitlines() == ["at work", *(["not stopped"] if number is None else []), "tidied up"]
+    assert child.returncode == code

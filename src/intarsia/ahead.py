@@ -17,8 +17,7 @@ _END = object()
 def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, made in another thread, at most `depth` before they are asked for.
 
-    What the other thread raises is raised here. When the caller stops early, so does it; whoever may be interrupted
-    closes the generator, as a thread that computes while Python ends takes the process down with it.
+    What the other thread raises is raised here. When the caller stops early and closes the generator, so does it.
     """
     queue: Queue[object] = Queue(depth)
     stopped = threading.Event()
@@ -42,8 +41,8 @@ def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
             _close(items)  # what it holds open belongs to this thread
 
     thread = threading.Thread(target=work, name="ahead", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while (item := queue.get()) is not _END:
             if isinstance(item, _Failure):
                 raise item.error

@@ -30,6 +30,7 @@ from intarsia.raster.video import VideoWriter
 from intarsia.results.outputs import Shown
 from intarsia.results.plan import Plan, Subject
 from intarsia.results.writing import write_answers
+from intarsia.signals import StopRequest, stopping_between
 from intarsia.tiles import Window
 from intarsia.tiling import Block, Tiling
 
@@ -98,6 +99,7 @@ class Pipeline:
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="writer")
         self._pending: deque[tuple[Job, int, Future[None]]] = deque()  # with the number of pixels
         self._askers = 1
+        self._stop = StopRequest()
         device = plan.model.mean.device.type
         self._batch = plan.options.batch or _BATCH.get(device, CHUNK)
         self._tiles = plan.options.batch or _BATCH.get(device, _TILES)
@@ -116,11 +118,13 @@ class Pipeline:
         self._total = len(jobs)
         self._finished = finished
         _ = self._plan.room  # while nobody asks the model
-        with several_at_once(self._plan.model, alone=self._plan.options.compile) as self._askers:
+        alone = self._plan.options.compile
+        with stopping_between() as self._stop, several_at_once(self._plan.model, alone=alone) as self._askers:
             opened = mapped(self._opened, jobs, _READERS, depth=2 * CHUNK)
             answers = mapped(self._asked, self._batches(chunks, opened), self._askers, self._askers)
             try:
                 for batch, blocks in answers:
+                    self._stop.check()
                     self._take(batch, blocks)
                 self._settle(0)
             finally:
@@ -206,19 +210,20 @@ class Pipeline:
         answers = ahead(predict_blocks(self._plan.model, read, tiling, self._tiles, self._askers))
         try:
             with closing(read), closing(answers):
-                blocks = self._counted(answers, tiling) if self._total == 1 else answers
-                self._write(self._subject(source, job.relative), blocks)
+                self._write(self._subject(source, job.relative), self._counted(answers, tiling))
         except DataError as error:
             self._failed(job, error)
         else:
             self._written(job)
 
     def _counted(self, blocks: Iterable[Block], tiling: Tiling) -> Iterator[Block]:
-        """The blocks of the only picture, with progress."""
+        """The blocks, with progress where there is but one picture."""
         total = len(tiling.rows) * len(tiling.columns)
         for done, block in enumerate(blocks, start=1):
+            self._stop.check()
             yield block
-            self._progress(done, total)
+            if self._total == 1:
+                self._progress(done, total)
 
     def _framewise(self, job: Job) -> None:
         """The frames of a video or stack, each as a picture in a folder; the overlays of a video become one."""
@@ -254,6 +259,7 @@ class Pipeline:
         number = drawn = 0
         try:
             for portion in gathered(frames, CHUNK):
+                self._stop.check()
                 sources = [self._plan.checked(Decoded(image, frames.path)) for image in portion]
                 shown = []
                 for source, blocks in self._answers(sources):

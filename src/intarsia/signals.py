@@ -1,4 +1,7 @@
-"""Being asked to stop: Ctrl-C and SIGTERM end a training after the step at hand; a second one ends it at once."""
+"""Being asked to stop: Ctrl-C and SIGTERM end a training after the step at hand, a prediction after the tile.
+
+A second one ends it at once.
+"""
 
 import os
 import signal
@@ -31,6 +34,11 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    def check(self) -> None:
+        """Raises `Stopped` where a stop was asked for."""
+        if self:
+            raise Stopped
+
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
@@ -58,3 +66,18 @@ def stop_request() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stopping_between() -> Iterator[StopRequest]:
+    """Within, a signal waits for whoever calls `check`; at the end it is given to the handlers that stood before.
+
+    For work with threads: an exception at any moment, even while one of them is being started, could leave it
+    running, and a thread that computes while Python ends takes the process down with it.
+    """
+    try:
+        with stop_request() as request:
+            yield request
+    finally:
+        if request.signal is not None:
+            signal.raise_signal(request.signal)

@@ -309,8 +309,7 @@ def _validate(setup: Setup, state: State, stop: StopRequest) -> float:
 
     def go_on(done: int, total: int) -> None:
         run.status(f"validating {done}/{total}")
-        if stop:
-            raise Stopped
+        stop.check()
 
     counts = None
     with suppress(Stopped):
