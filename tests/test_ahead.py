@@ -75,6 +75,17 @@ def test_threads_compute_in_order_and_within_bounds() -> None:
         assert len(running) <= number + 1 + 5
 
 
+def test_heavy_results_are_not_made_long_before_they_are_asked_for() -> None:
+    """Each weighs its own number: of 40 and more, one at a time."""
+    made = []
+    weighed = mapped(lambda number: made.append(number) or number, range(60), 3, 8, lambda number: number, most=40)
+    for number in weighed:
+        time.sleep(0.001)
+        ahead_of_it = [other for other in list(made) if other > number]
+        assert len(ahead_of_it) <= 1 or sum(ahead_of_it) <= 40
+    assert made[-1] == 59
+
+
 def test_an_error_of_a_thread_is_raised_in_its_place() -> None:
     def fail(number: int) -> int:
         if number == 3:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from intarsia.errors import MachineError
-from intarsia.files import beside, make_folder, settle, sweep, write_parts, write_whole, writing
+from intarsia.files import beside, make_folder, settle, sweep, write_first, write_parts, write_whole, writing
 
 
 def test_content_is_replaced(tmp_path):
@@ -128,6 +128,21 @@ def test_parts_that_end_in_an_error_leave_the_old_content(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_parts(tmp_path / "model", parts())
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("model", b"old")]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_whoever_writes_first_wins(tmp_path, monkeypatch, links):
+    if not links:
+
+        def refuse(*arguments):
+            raise OSError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "a"
+    assert write_first(path, b"first")
+    assert write_first(path, b"second") is not links
+    assert path.read_bytes() == (b"first" if links else b"second")
+    assert [found.name for found in tmp_path.iterdir()] == ["a"]
 
 
 def test_the_names_of_a_folder_are_asked_onto_the_disk(tmp_path, monkeypatch):

@@ -14,7 +14,8 @@ from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.inputs import find_images
 from intarsia.labels import Labels
 from intarsia.loading import Predictor, load
-from intarsia.pipeline import Pipeline
+from intarsia.pipeline import framewise
+from intarsia.pipeline.records import FOLDER
 from intarsia.prediction import MANIFEST, predict
 from intarsia.raster.video import VideoWriter
 from tests.small import noise, saved_model
@@ -40,8 +41,8 @@ def write_photo(path: Path, *shape: int, seed: int = 0) -> Path:
 
 
 def written(folder: Path) -> set[str]:
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return files - {MANIFEST}
+    files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {path.as_posix() for path in files if path.parts[0] not in (MANIFEST, FOLDER)}
 
 
 def read_index(path: Path) -> np.ndarray:
@@ -222,7 +223,7 @@ def test_a_video_that_is_interrupted_is_not_finished(
     for number in range(20):
         film.write(noise(40, 52, 3, seed=number))
     film.close()
-    whole, frames = Pipeline._frame, []
+    whole, frames = framewise.write_answers, []
 
     def interrupted(*arguments: Any) -> Any:
         frames.append(arguments)
@@ -230,11 +231,11 @@ def test_a_video_that_is_interrupted_is_not_finished(
             raise KeyboardInterrupt
         return whole(*arguments)
 
-    monkeypatch.setattr(Pipeline, "_frame", interrupted)
+    monkeypatch.setattr(framewise, "write_answers", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predict(predictor, tmp_path / "film.mp4", tmp_path / "out", save=["masks", "overlays"])
     assert written(tmp_path / "out") == set()
-    monkeypatch.setattr(Pipeline, "_frame", whole)
+    monkeypatch.setattr(framewise, "write_answers", whole)
     assert predict(predictor, tmp_path / "film.mp4", tmp_path / "out", save=["masks", "overlays"]).written
     assert len(written(tmp_path / "out")) == 21
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from intarsia.errors import MachineError, SettingsError
 from intarsia.options import PredictOptions
-from intarsia.pipeline import Job
+from intarsia.pipeline.jobs import Job
 from intarsia.prediction import predict
 from intarsia.raydata import Errand, Worker, _connected, _dealt, _told, predict_on_ray
 from tests.small import noise, saved_model

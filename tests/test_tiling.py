@@ -166,11 +166,9 @@ def test_small_pictures_are_predicted_in_one_piece() -> None:
 def test_little_memory_makes_small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     model = near_sighted()
     each = bytes_per_pixel(model)
-    monkeypatch.setattr(
-        "intarsia.inference.memory_at_hand", lambda device: 4 * each * 520**2 * min(torch.get_num_threads(), 8)
-    )
+    monkeypatch.setattr("intarsia.inference.memory_of", lambda device: 4 * each * 520**2)
     assert max(window.height for window in tiling_for(model, 3000, 4000).windows) == 512
-    monkeypatch.setattr("intarsia.inference.memory_at_hand", lambda device: 1)
+    monkeypatch.setattr("intarsia.inference.memory_of", lambda device: 1)
     assert max(window.height for window in tiling_for(model, 3000, 4000).windows) == 256
 
 

@@ -217,7 +217,7 @@ def test_a_time_that_is_too_short(scenes: Path) -> None:
 
 
 def test_a_memory_that_is_too_small(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "memory_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(tuning, "memory_of", lambda device: 1 << 20)
     (trial,) = find_batch(scenes, SETTINGS, model=Colours())
     assert (trial.fits, trial.reason) == (False, "takes more than 80% of the memory")
 
@@ -226,7 +226,7 @@ def test_a_batch_that_would_clearly_not_fit_is_not_tried(scenes: Path, monkeypat
     """Peaks of 300 and 500 bytes: the next would take 700 of 800."""
     peaks = iter([300, 500])
     monkeypatch.setattr(tuning, "_peak", lambda setup: next(peaks))
-    monkeypatch.setattr(tuning, "memory_bytes", lambda: 800)
+    monkeypatch.setattr(tuning, "memory_of", lambda device: 800)
     trials = find_batch(scenes, SETTINGS, model=Colours())
     assert [(trial.batch, trial.memory, trial.reason) for trial in trials] == [
         (1, 300, ""),

@@ -64,17 +64,34 @@ class _Failure:
         self.error = error
 
 
-def mapped(function: Callable[[S], T], items: Iterable[S], threads: int, depth: int) -> Generator[T, None, None]:
-    """function(item) for each item, in order, computed by threads, at most `depth` before they are asked for."""
-    pending: deque[Future[T]] = deque()
+def mapped(
+    function: Callable[[S], T],
+    items: Iterable[S],
+    threads: int,
+    depth: int,
+    weight: Callable[[S], int] = lambda item: 0,
+    most: int = 0,
+) -> Generator[T, None, None]:
+    """function(item) for each item, in order, computed by threads before it is asked for.
+
+    Args:
+        function: called in several threads.
+        items: taken in the caller's thread.
+        threads: that call it.
+        depth: results that may wait, or be in the making.
+        weight: of the result of an item, asked for in the caller's thread.
+        most: weight of all of those together, where they are more than one.
+    """
+    pending: deque[tuple[int, Future[T]]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
         try:
             for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > depth:
-                    yield pending.popleft().result()
+                own = weight(item)
+                while pending and (len(pending) > depth or own + sum(each for each, _ in pending) > most):
+                    yield pending.popleft()[1].result()
+                pending.append((own, pool.submit(function, item)))
             while pending:
-                yield pending.popleft().result()
+                yield pending.popleft()[1].result()
         finally:
-            for future in pending:
+            for _, future in pending:
                 future.cancel()

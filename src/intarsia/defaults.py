@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from intarsia.data.check.inspection import Inspection
-from intarsia.data.dataset import memory_bytes
 from intarsia.distributed import World
 from intarsia.errors import SettingsError
 from intarsia.finetuning import shape_in
+from intarsia.memory import memory_bytes
 from intarsia.networks import CUSTOM, find_network, make_blueprint
 from intarsia.settings import LENGTHS, ModelSettings, Precision, Section, Settings, TrainSettings
 

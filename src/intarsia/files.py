@@ -86,6 +86,32 @@ def write_parts(path: Path, parts: Iterable[bytes | memoryview], size: int | Non
             unfinished.unlink(missing_ok=True)
 
 
+def write_first(path: Path, content: bytes) -> bool:
+    """Writes a file that nobody else has written before: of several processes at once, one does.
+
+    Where the file system has no hard links, the last one does.
+
+    Returns:
+        Whether it was this one.
+
+    Raises:
+        MachineError: disk full, not allowed.
+    """
+    unfinished = beside(path)
+    write_whole(unfinished, content)
+    try:
+        with writing(path):
+            try:
+                os.link(unfinished, path)
+            except FileExistsError:
+                return False
+            except OSError:
+                unfinished.replace(path)
+        return True
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def settle(folder: Path) -> None:
     """Waits until the names in a folder are on the disk, where the system has a way to ask for that."""
     if hasattr(os, "O_DIRECTORY"):

@@ -4,9 +4,8 @@ Training's validation, evaluate and predict all pass through here, so that a sco
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain, groupby, islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intarsia.ahead import mapped
-from intarsia.data.dataset import memory_bytes, to_tensor
+from intarsia.data.dataset import to_tensor
 from intarsia.errors import MachineError
+from intarsia.memory import is_out_of_memory, memory_of
 from intarsia.networks.ensemble import Model
 from intarsia.tiles import Window, fitting
 from intarsia.tiling import Block, Tiling, blended, bytes_per_pixel
@@ -25,7 +25,7 @@ _TILE = 1024  # pixels a side, where nothing is said
 _SMALLEST_TILE = 256
 _LARGEST_WHOLE = 16_000_000  # pixels of a picture that is predicted in one piece, where memory allows
 _MOST_AT_ONCE = 8  # threads that ask a model on a CPU
-_SHARE = 4  # of the memory at hand, the part that a prediction may take
+_SHARE = 4  # of the memory, the part that a picture may take, if all layers' outputs were kept
 
 A = TypeVar("A", NDArray[Any], Tensor)
 
@@ -53,13 +53,27 @@ def predict_batch(model: Model, images: NDArray[Any]) -> Tensor:
         if images.dtype.kind == "f":  # one NaN, as rasters have it outside, would spoil all from where it is seen
             pixels = torch.where(pixels.isfinite(), pixels, model.mean.to(pixels.dtype))
         logits: Tensor = model(pixels)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        height, width = images.shape[1:3]
-        raise MachineError(
-            f"A picture of {height}x{width} pixels does not fit into the memory of {device} in one piece: "
-            f"{(str(error).splitlines() or [''])[0]} Give a smaller --tile, or say --device cpu."
-        ) from None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MachineError(_does_not_fit(images.shape, device, error)) from None
     return logits
+
+
+def _does_not_fit(shape: tuple[int, ...], device: torch.device, error: BaseException) -> str:
+    number, height, width, _ = shape
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    other = "" if device.type == "cpu" else ", or say --device cpu"
+    if number > 1:
+        return (
+            f"{number} pictures or tiles of {height}x{width} pixels do not fit into the memory of {device} at "
+            f"once: {reason}. Give --batch 1{other}."
+        )
+    smaller = max(_SMALLEST_TILE, min(_TILE, max(height, width) // 2))
+    return (
+        f"{height}x{width} pixels do not fit into the memory of {device} in one piece: {reason}. Give a smaller "
+        f"tile, such as --tile {smaller}{other}."
+    )
 
 
 def predict_classes(model: Model, image: NDArray[Any]) -> Tensor:
@@ -143,9 +157,9 @@ def tiling_for(
 ) -> Tiling:
     """The tiles for a picture.
 
-    Where no tile is given: the whole picture, if it has no more than 16 million pixels and takes no more than a
-    quarter of the memory at hand; else tiles of 1024 pixels a side, or of `least` where that is more, or of half
-    and half again until they fit into that memory.
+    Where no tile is given: the whole picture, if it has no more than 16 million pixels and fits into memory (see
+    `pixels_that_fit`); else tiles of 1024 pixels a side, or of `least` where that is more, or of half and half
+    again until they fit.
 
     Args:
         model: that will be asked.
@@ -174,23 +188,13 @@ def tiling_for(
 
 
 def pixels_that_fit(model: Model) -> int:
-    """Pixels of a picture or tile that a prediction may take memory for, while others are predicted beside it."""
-    return memory_at_hand(model.mean.device) // _SHARE // _at_once(model) // bytes_per_pixel(model)
+    """Pixels of the largest picture or tile that is predicted in one piece.
 
-
-def memory_at_hand(device: torch.device) -> int:
-    """Bytes that are free on a device; of the machine's memory, what is available to this process."""
-    if device.type == "cuda":
-        free: int = torch.cuda.mem_get_info(device)[0]
-        return free
-    available = memory_bytes()
-    with suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) << 10
-        available = min(available, free)
-    with suppress(OSError, ValueError):
-        available = min(available, memory_bytes() - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    return max(available, 1)
+    It depends on the machine and not on what else runs there, so that the same command gives the same tiles: those
+    for which all layers' outputs would fill a quarter of the device's memory. Layers free theirs as they go: with
+    our own networks about a sixteenth is taken.
+    """
+    return max(memory_of(model.mean.device) // _SHARE // bytes_per_pixel(model), 1)
 
 
 def find_device(name: str | None = None) -> torch.device:

@@ -1,13 +1,13 @@
 """Predicting files and folders: any number of pictures of any size, resumable, shared among processes.
 
 Results lie below the output's name with the folder structure kept. `prediction.json` says which model and options
-they are of, so that another model's are never taken for finished.
+they are of, so that another model's are never taken for finished; `records` say of which pictures.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,21 @@ import torch
 
 from intarsia.distributed import joined
 from intarsia.errors import SettingsError, did_you_mean
-from intarsia.files import make_folder, sweep, write_whole
+from intarsia.files import make_folder, sweep, write_first, write_whole
 from intarsia.inputs import find_images
 from intarsia.loading import Predictor, load
 from intarsia.options import PredictOptions, make_options
-from intarsia.pipeline import CHUNK, Job, Outcome, Pipeline, portions
+from intarsia.pipeline.flow import Outcome, Pipeline
+from intarsia.pipeline.jobs import Job, chunks_of
+from intarsia.pipeline.records import Record, Records, Stamp
 from intarsia.results.outputs import all_outputs, is_finished
 from intarsia.results.plan import Plan
 from intarsia.results.summaries import summarise
 
 _PATIENCE = timedelta(days=30)  # of a process that is done for one that is at a slide
 MANIFEST = "prediction.json"
-_NOT_OF_THE_RESULTS = {"shard", "compile"}  # options that may differ between calls that fill one folder
+_PIXELS = "pixels_in_one_piece"
+_NOT_OF_THE_RESULTS = {"shard", "compile", "batch"}  # options that may differ between calls that fill one folder
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def predict(
 
     Raises:
         SettingsError: an output or option that does not exist, an input folder that lies in `out`, or results of
-            another model or other options there.
+            another model, other options or other pictures of the same name there.
         DataError: no images, or two that would be written to one file.
         ModelFileError: no model of ours.
         MachineError: `out` cannot be written, memory is full, or a library is missing.
@@ -90,9 +93,10 @@ def predict(
         jobs = jobs_of(inputs, folder)
         predictor = model if isinstance(model, Predictor) else load(model, device)
         task = Task(folder, names, jobs, predictor.plan(chosen))
-        world.told(lambda: begin(task, predictor, alone=world.size == chosen.shard[1] == 1))
         number, of = chosen.shard
-        own = list(portions(jobs, CHUNK))[(number - 1) * world.size + world.rank :: of * world.size]
+        pixels = world.told(lambda: begin(task, predictor, alone=world.size == of == 1))
+        task = task.within(pixels)
+        own = chunks_of(jobs)[(number - 1) * world.size + world.rank :: of * world.size]
         everyone = world.collected(do(task, own, progress))
         return ended(task, everyone, world.told(task.summarised))
 
@@ -137,45 +141,84 @@ class Task:
     jobs: Sequence[Job]
     plan: Plan
 
-    def has_finished(self, job: Job) -> bool:
-        """Whether all results of a picture are there."""
+    def within(self, pixels: int | None) -> "Task":
+        """The same, with at most so many pixels in one piece; None for what this machine takes."""
+        return replace(self, plan=replace(self.plan, fits=pixels))
+
+    def finished(self, stamps: Mapping[Job, Stamp]) -> dict[Job, Record]:
+        """The records of those pictures whose results are all there, and that are as they were then."""
+        records = Records(self.out).read()
+        found = {}
+        for job, stamp in stamps.items():
+            record = records.get(str(job.relative))
+            if record and record.stamp == stamp and set(self.save) <= set(record.save) and self._holds(job):
+                found[job] = record
+        return found
+
+    def _holds(self, job: Job) -> bool:
         return all(is_finished(self.out, name, job.relative, job.path) for name in self.save)
+
+    def refuse_others(self) -> None:
+        """Makes sure that nothing is overwritten but earlier results of the same pictures.
+
+        Raises:
+            SettingsError: there are results of other pictures with these names.
+        """
+        records = Records(self.out).read()
+        for job in self.jobs:
+            record = records.get(str(job.relative))
+            if record and record.picture != str(job.path.absolute()) and record.stamp != Stamp.of(job.path):
+                raise SettingsError(
+                    f"--out {self.out}: holds results of {record.picture}, which those of {job.path} would "
+                    "overwrite. Choose another folder."
+                )
 
     def summarised(self) -> list[str]:
         """What should be known of all pictures together, once that is written."""
         return summarise(self.out, self.save, [job.relative for job in self.jobs], self.plan)
 
 
-def begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
+def begin(task: Task, predictor: Predictor, *, alone: bool, tells_pixels: bool = True) -> int | None:
     """Makes the folder of the results, or makes sure that what it holds belongs to these.
 
     Args:
         task: what will be done.
         predictor: with which model.
         alone: whether nobody else writes there now; then what was left unfinished is removed.
+        tells_pixels: whether this machine and device are those that predict, so that their memory decides on tiles.
+
+    Returns:
+        Pixels of the largest picture or tile in one piece, as whoever began has chosen, so that all get the same.
 
     Raises:
-        SettingsError: it holds other files, or results of another model or other options.
+        SettingsError: it holds other files, or results of another model, other options or other pictures.
         MachineError: it cannot be written.
     """
     out = task.out
     manifest = out / MANIFEST
-    own = {
+    own: dict[str, Any] = {
         "model": _fingerprint(predictor),
         "options": task.plan.options.model_dump(mode="json", exclude=_NOT_OF_THE_RESULTS, exclude_defaults=True),
     }
+    if tells_pixels:
+        own[_PIXELS] = task.plan.room
+    content = json.dumps(own, indent=2).encode() + b"\n"
     found = _told_by(manifest)
     if found is None:
         _refuse_others_files(task)
-    elif found != own and not (alone and not _holds_results(out)):  # without any, a call has failed at once
-        raise SettingsError(
-            f"--out {out}: holds results of {_differing(found, own)}. Choose another folder, or remove it."
-        )
-    if found != own:
         make_folder(out)
-        write_whole(manifest, json.dumps(own, indent=2).encode() + b"\n")
+        found = own if write_first(manifest, content) else _told_by(manifest) or {}
+    if differing := _differing(found, own):
+        if not alone or _holds_results(out):  # without any, a call has failed at once
+            raise SettingsError(f"--out {out}: holds results of {differing}. Choose another folder, or remove it.")
+        write_whole(manifest, content)
+        found = own
+    task.refuse_others()
     if alone:  # what other processes are at is not to be swept away
         tidy(out)
+        Records(out).merge()
+    pixels = found.get(_PIXELS)
+    return pixels if isinstance(pixels, int) and pixels > 0 else None
 
 
 def _told_by(manifest: Path) -> dict[str, Any] | None:
@@ -212,6 +255,7 @@ def tidy(out: Path) -> None:
 
 
 def _differing(found: dict[str, Any], own: dict[str, Any]) -> str:
+    """In which way results are others; empty where they are not."""
     if found.get("model") != own["model"]:
         return "another model"
     before, now = found.get("options", {}), own["options"]
@@ -220,7 +264,7 @@ def _differing(found: dict[str, Any], own: dict[str, Any]) -> str:
     told = [
         f"{name}: {before.get(name, defaults.get(name))}, not {now.get(name, defaults[name])}" for name in names
     ]
-    return f"other options ({', '.join(told)})"
+    return f"other options ({', '.join(told)})" if told else ""
 
 
 def _fingerprint(predictor: Predictor) -> str:
@@ -236,11 +280,21 @@ def do(
     task: Task, chunks: Sequence[Sequence[Job]], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[Outcome, list[Path]]:
     """Predicts some chunks of a task; what is finished stays, and is told apart."""
-    finished = {job for chunk in chunks for job in chunk if task.has_finished(job)}
-    waiting = [chunk for chunk in chunks if not finished.issuperset(chunk)]
-    outcome = Pipeline(task.plan, task.out, task.save, progress).run(waiting, finished)
-    written = set(outcome.written)
-    return outcome, [job.relative for job in finished if job.relative not in written]
+    stamps = {job: Stamp.of(job.path) for chunk in chunks for job in chunk}
+    finished = task.finished(stamps)
+    waiting = [chunk for chunk in chunks if not finished.keys() >= set(chunk)]
+    outcome = Pipeline(task.plan, task.out, task.save, progress).run(waiting, stamps, finished.keys())
+    return outcome, known(finished, outcome)
+
+
+def known(finished: Mapping[Job, Record], outcome: Outcome) -> list[Path]:
+    """Those of finished pictures that an outcome does not tell of; what was found damaged is told in it again."""
+    written, failed = set(outcome.written), {path for path, _ in outcome.failed}
+    rest = {
+        job: record for job, record in finished.items() if job.relative not in written and job.path not in failed
+    }
+    outcome.failed.extend((job.path, record.damage) for job, record in rest.items() if record.damage)
+    return [job.relative for job, record in rest.items() if not record.damage]
 
 
 def ended(task: Task, everyone: Sequence[tuple[Outcome, list[Path]]], told: Sequence[str]) -> Prediction:
@@ -253,7 +307,7 @@ def ended(task: Task, everyone: Sequence[tuple[Outcome, list[Path]]], told: Sequ
     """
     order = {job.relative: place for place, job in enumerate(task.jobs)}
     place = {job.path: order[job.relative] for job in task.jobs}
-    notes = [task.plan.note, *(note for one, _ in everyone for note in one.notes), *told]
+    notes = [*(note for one, _ in everyone for note in one.notes), *told]
     return Prediction(
         task.out,
         tuple(sorted((path for one, _ in everyone for path in one.written), key=order.__getitem__)),

@@ -21,8 +21,10 @@ from intarsia.errors import IntarsiaError, MachineError, SettingsError
 from intarsia.extras import needed
 from intarsia.loading import load
 from intarsia.options import PredictOptions
-from intarsia.pipeline import CHUNK, Job, Outcome, portions
-from intarsia.prediction import MANIFEST, Prediction, Task, begin, checked, do, ended, jobs_of, tidy
+from intarsia.pipeline.flow import Outcome
+from intarsia.pipeline.jobs import Job, chunks_of, portions
+from intarsia.pipeline.records import Stamp
+from intarsia.prediction import MANIFEST, Prediction, Task, begin, checked, do, ended, jobs_of, known, tidy
 
 _EACH = 8  # parcels for each worker, so that all end at about the same time
 _MOST_CHUNKS = 16  # of a parcel: within one, reading and writing go on beside the network
@@ -85,12 +87,14 @@ def predict_on_ray(  # noqa: PLR0913 - those of predict, and what a worker is
     errand = Errand(Path(model).absolute(), folder.absolute(), names, chosen, "cuda" if gpus else "cpu", cpus)
     predictor = load(errand.model, "cpu")  # only looked at
     task = Task(folder, names, jobs, predictor.plan(chosen.model_copy(update={"compile": False})))
-    begin(task, predictor, alone=of == 1)
-    finished: list[Sequence[Job]] = []
-    waiting: list[Sequence[Job]] = []
-    for chunk in list(portions(jobs, CHUNK))[number - 1 :: of]:
-        (finished if all(map(task.has_finished, chunk)) else waiting).append(chunk)
-    everyone: list[Done] = [(Outcome(), [job.relative for chunk in finished for job in chunk])]
+    begin(task, predictor, alone=of == 1, tells_pixels=not gpus)
+    chunks = chunks_of(jobs)[number - 1 :: of]
+    there = task.finished({job: Stamp.of(job.path) for chunk in chunks for job in chunk})
+    waiting = [chunk for chunk in chunks if not there.keys() >= set(chunk)]
+    for job in (job for chunk in waiting for job in chunk):
+        there.pop(job, None)  # whoever does the others of its chunk tells of it
+    outcome = Outcome()
+    everyone: list[Done] = [(outcome, known(there, outcome))]
     if waiting:
         with _connected(ray, address):
             size = min(workers or _room(ray, cpus, gpus), len(waiting))
@@ -180,13 +184,13 @@ class Worker:
         predictor = load(errand.model, errand.device)
         task = Task(errand.out, errand.save, (), predictor.plan(errand.options))
         try:
-            begin(task, predictor, alone=False)
+            pixels = begin(task, predictor, alone=False)
         except SettingsError as error:
             raise MachineError(
                 f"{errand.model}: is not what it was where the job was started ({error}). Give a model on a file "
                 "system that all workers see, and that nobody is training."
             ) from None
-        return task
+        return task.within(pixels)
 
 
 def _dealt(chunks: Sequence[Sequence[Job]], workers: int) -> list[dict[str, str]]:

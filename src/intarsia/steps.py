@@ -19,6 +19,7 @@ from intarsia.checkpoint import State
 from intarsia.data.dataset import Batch
 from intarsia.errors import MachineError
 from intarsia.losses import counted_weight, of_all_heads
+from intarsia.memory import is_out_of_memory
 from intarsia.networks import CUSTOM
 from intarsia.networks.segmenter import Segmenter
 from intarsia.preparation import Setup
@@ -82,7 +83,7 @@ def gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Bat
         except (torch.OutOfMemoryError, MemoryError, RuntimeError, ValueError) as error:
             if state.portions > 1 and "more than 1 value per channel" in str(error):
                 raise MachineError(f"Out of memory, and BatchNorm takes no smaller portions. {_ADVICE}") from None
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             told = str(error).splitlines()[0] if str(error) else type(error).__name__
         state.optimizer.zero_grad(set_to_none=True)
@@ -127,11 +128,6 @@ def _not_exchanged(learner: Learner, segmenter: Segmenter) -> AbstractContextMan
     if is_sharded(segmenter):
         return added_up(segmenter)
     return learner.no_sync() if isinstance(learner, DistributedDataParallel) else nullcontext()
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 def _cut_finer(setup: Setup, state: State, batch: int, told: str) -> None:

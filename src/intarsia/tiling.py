@@ -42,6 +42,11 @@ class Tiling:
         return len(self.rows) == len(self.columns) == 1
 
     @property
+    def tile(self) -> tuple[int, int]:
+        """(height, width) of the tiles; those at the far edges may be smaller."""
+        return self.rows[0].stop, self.columns[0].stop
+
+    @property
     def windows(self) -> Iterator[Window]:
         """What the network sees, in the order in which it must be asked."""
         for row in self.rows:

@@ -16,7 +16,7 @@ from torch import nn
 
 from intarsia.checkpoint import State
 from intarsia.data.augment import Transform
-from intarsia.data.dataset import collate, memory_bytes
+from intarsia.data.dataset import collate
 from intarsia.data.pairs import Dataset
 from intarsia.defaults import resolve
 from intarsia.distributed import World
@@ -25,6 +25,7 @@ from intarsia.errors import SettingsError
 from intarsia.feed import Feed, feeding
 from intarsia.files import make_folder, write_whole
 from intarsia.inference import find_device
+from intarsia.memory import memory_of
 from intarsia.optim import set_rate, set_training
 from intarsia.preparation import Given, Setup, as_settings, begin, describe, look_at, open_for_training, set_up
 from intarsia.runs import Run
@@ -222,7 +223,7 @@ def _steepest(rates: list[float], losses: list[float]) -> float:
 def _tried(setup: Setup, state: State, batch: int, before: list[BatchTrial]) -> BatchTrial:
     """A few steps with a batch; none where it would clearly not fit."""
     budget, accumulate = setup.settings.train.budget, setup.settings.optim.accumulate
-    available = _memory_of(setup)
+    available = memory_of(setup.device)
     if len(before) > 1 and 2 * before[-1].memory - before[-2].memory > _MOST_MEMORY * available:
         return BatchTrial(batch, math.nan, 0, False, f"would need more than {_MOST_MEMORY:.0%} of the memory")
     pairs = [collate([setup.pairs[number] for number in range(batch)])] * accumulate
@@ -245,12 +246,6 @@ def _tried(setup: Setup, state: State, batch: int, before: list[BatchTrial]) -> 
             batch, seconds, memory, False, f"fewer than {_FEWEST_STEPS} steps in {budget:.0f} seconds"
         )
     return BatchTrial(batch, seconds, memory, True)
-
-
-def _memory_of(setup: Setup) -> int:
-    if setup.device.type == "cuda":
-        return int(torch.cuda.get_device_properties(setup.device).total_memory)
-    return memory_bytes()
 
 
 def _peak(setup: Setup) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from intarsia.pipeline.records import FOLDER
 from tests.faults.conftest import ROOT, descendants
 from tests.small import noise, saved_model
 
@@ -87,7 +88,8 @@ def told(cluster: Mapping[str, str], home: Path) -> dict[str, Any]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return {name.as_posix(): path.read_bytes() for name, path in found.items() if name.parts[0] != FOLDER}
 
 
 def test_the_files_are_those_of_predict(told: dict[str, Any], home: Path) -> None:

@@ -16,6 +16,7 @@ from intarsia.loading import Predictor
 from intarsia.modelfile import ModelCard
 from intarsia.networks.segmenter import Segmenter
 from intarsia.options import make_options
+from intarsia.pipeline.records import FOLDER
 from intarsia.raster.contract import Source
 from intarsia.raster.pictures import Decoded
 from intarsia.results.plan import Subject
@@ -92,5 +93,6 @@ def subject(array: np.ndarray, out: Path, labels: Labels = THREE, name: str = "a
 
 
 def files(folder: Path) -> set[str]:
-    """All files, the hidden ones too."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    """All files, the hidden ones too, but for the records of what is finished."""
+    found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {path.as_posix() for path in found if path.parts[0] != FOLDER}

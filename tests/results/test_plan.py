@@ -1,5 +1,6 @@
 """What options mean for a model: objects, thresholds, scales, notes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,26 @@ def test_what_is_no_length_is_refused_before_anything_is_read(options: dict[str,
         plan(**options)
 
 
+def note(size: tuple[int, int], tile: int | None, picture: tuple[int, int] = (200, 300)) -> str:
+    own = plan(size=size, tile=tile)
+    return own.note_of(own.tiling(Decoded(np.zeros(picture, np.uint8))))
+
+
 @pytest.mark.parametrize("tile", [None, 64, 100])
 def test_nothing_is_said_of_tiles_of_the_size_that_was_learned(tile: int | None) -> None:
-    assert plan(size=(48, 64), tile=tile).note == ""
+    assert note((48, 64), tile) == ""
 
 
 def test_smaller_tiles_are_told() -> None:
-    words = "--tile 62: the model has learned from pictures of 64 pixels, and sees less around each."
-    assert plan(size=(48, 64), tile=62).note == words
+    words = "Tiles of 62 pixels: the model has learned from pictures of 64 pixels, and sees less around each."
+    assert note((48, 64), 62) == words
+
+
+def test_tiles_that_little_memory_makes_small_are_told_too() -> None:
+    own = replace(plan(size=(1500, 1500)), fits=800**2)
+    told = own.note_of(own.tiling(Decoded(np.zeros((2000, 2000), np.uint8))))
+    assert told.startswith("Tiles of 750 pixels: the model has learned from pictures of 1500 pixels")
+    assert told.endswith("It is what this machine's memory allows; --tile sets another.")
 
 
 @pytest.mark.parametrize(

@@ -42,15 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        from intarsia.memory import is_out_of_memory
+
+        full = is_out_of_memory(error)
         advice = (
-            "Lower train.batch or train.size, or say --device cpu"
-            if out_of_memory
+            "Take a smaller train.batch, train.size or --tile, or say --device cpu"
+            if full
             else "This is our mistake; --debug shows where"
         )
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
         typer.echo(f"error: {type(error).__name__}: {visible(reason)}. {advice}.", err=True)
-        raise SystemExit(MachineError.exit_code if out_of_memory else 1) from None
+        raise SystemExit(MachineError.exit_code if full else 1) from None
 
 
 def _terminated(number: int, frame: object) -> None:

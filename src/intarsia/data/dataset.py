@@ -10,11 +10,10 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import count
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -300,11 +299,3 @@ def to_tensor(images: NDArray[Any]) -> Tensor:
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
     return torch.from_numpy(images).permute(0, 3, 1, 2)
-
-
-def memory_bytes() -> int:
-    """Memory of this machine, or of the container that this process is confined to."""
-    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4 << 30
-    with suppress(OSError, ValueError):  # without a limit it says "max"
-        return min(physical, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return physical

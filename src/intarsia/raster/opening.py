@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from intarsia.data.read import IMAGE_SUFFIXES, decoding, with_bands
 from intarsia.errors import DataError, SettingsError
@@ -54,6 +55,15 @@ def open_source(
     except BaseException:
         source.close()
         raise
+
+
+def pixels_of(path: Path) -> int:
+    """Pixels of a picture, as its header says; 0 where it is of a kind that is not decoded whole, or damaged."""
+    try:
+        with Image.open(path) as file:
+            return file.width * file.height
+    except Exception:  # decoders raise almost anything; whoever opens the picture tells what is wrong
+        return 0
 
 
 def with_other_bands(source: Source, bands: int) -> Source:

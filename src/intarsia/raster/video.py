@@ -194,15 +194,16 @@ class VideoWriter:
             self._stream.bit_rate = max(1_000_000, 4 * height * width)
 
     def close(self) -> None:
-        """Finishes the file and gives it its name; there must have been a frame.
+        """Finishes the file and gives it its name; without a frame there is none.
 
         Raises:
             MachineError: the disk is full, or may not be written to.
         """
+        if self._stream is None:
+            self.discard()
         if self._container is None:
             return
         with self._or_nothing():
-            assert self._stream is not None, "a video has frames"
             self._container.mux(self._stream.encode())
             self._container.close()
             with self._unfinished.open("rb+") as file:

@@ -40,6 +40,7 @@ class Plan:
         depth: from picture to picture of a stack, in the scale's unit; None for no stack.
         least: side of the pictures that the model has learned from.
         dtype: of the numbers that it has learned from; empty where any will do.
+        fits: pixels of the largest picture or tile in one piece; None for what this machine takes.
     """
 
     model: Model
@@ -51,6 +52,7 @@ class Plan:
     depth: float | None
     least: int = 0
     dtype: str = ""
+    fits: int | None = None
 
     @classmethod
     def of(
@@ -114,17 +116,18 @@ class Plan:
 
     @cached_property
     def room(self) -> int:
-        """Pixels that fit into memory; found out once, before several threads ask the model."""
-        return pixels_that_fit(self.model)
+        """Pixels that fit into memory in one piece; found out once, before several threads ask the model."""
+        return self.fits or pixels_that_fit(self.model)
 
-    @property
-    def note(self) -> str:
-        """What should be known of its results; mostly empty."""
-        tile = self.options.tile
-        if tile is None or tile >= self.least:
+    def note_of(self, tiling: Tiling) -> str:
+        """What should be known of results that tiles give; mostly empty."""
+        side = max(tiling.tile)
+        if side >= self.least:
             return ""
+        why = "" if self.options.tile else " It is what this machine's memory allows; --tile sets another."
         return (
-            f"--tile {tile}: the model has learned from pictures of {self.least} pixels, and sees less around each."
+            f"Tiles of {side} pixels: the model has learned from pictures of {self.least} pixels, and sees less "
+            f"around each.{why}"
         )
 
     def scale_of(self, source: Source) -> Scale | None:

@@ -1,0 +1,1 @@
+"""Many pictures through one model: reading, network and writing side by side, and a record of what is finished."""
