@@ -1,7 +1,7 @@
 """The answer to one picture, in Python: its mask, and what follows from it when it is asked for."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -148,28 +148,35 @@ def answered(source: Source, plan: Plan, blocks: Iterable[Block], reopen: Callab
         reopen: opens the picture once more, for whoever wants to see it.
     """
     height, width = source.height, source.width
-    keep = 4 * height * width * len(plan.labels) <= _MOST_LOGITS
-    logits: list[Block] = []
-
-    def kept() -> Iterator[Block]:
-        for block in blocks:
-            if keep:
-                logits.append(block)
-            yield block
-
+    kept = _Kept(len(plan.labels), height, width)
     mask = np.empty((height, width), dtype=plan.labels.mask_dtype)
     subject = Subject(source, plan, Path(), Path(tempfile.gettempdir()))
-    for top, strip in cleaned(masks_of(subject, kept()), subject):
+    for top, strip in cleaned(masks_of(subject, kept.passing(blocks)), subject):
         mask[top : top + len(strip)] = strip
-    whole = _assembled(logits, height, width) if keep else None
-    return Result(mask, plan.labels, source.path, source.georeference, plan.scale_of(source), plan, whole, reopen)
+    scale = plan.scale_of(source)
+    return Result(mask, plan.labels, source.path, source.georeference, scale, plan, kept.logits, reopen)
 
 
-def _assembled(blocks: Sequence[Block], height: int, width: int) -> Tensor:
-    """[C, H, W] of all blocks."""
-    if len(blocks) == 1:
-        return blocks[0].logits
-    whole = blocks[0].logits.new_empty((len(blocks[0].logits), height, width))
-    for window, logits in blocks:
-        whole[:, window.top : window.top + window.height, window.left : window.left + window.width] = logits
-    return whole
+class _Kept:
+    """The logits [C, H, W] of a picture, put together as its blocks pass; None where they are too many to keep."""
+
+    def __init__(self, classes: int, height: int, width: int) -> None:
+        self._size = height, width
+        self._wanted = 4 * classes * height * width <= _MOST_LOGITS
+        self.logits: Tensor | None = None
+
+    def passing(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The same blocks."""
+        for block in blocks:
+            if self._wanted:
+                self._keep(block)
+            yield block
+
+    def _keep(self, block: Block) -> None:
+        window, logits = block
+        if (window.height, window.width) == self._size:
+            self.logits = logits
+            return
+        if self.logits is None:
+            self.logits = logits.new_empty((len(logits), *self._size))
+        self.logits[:, window.top : window.top + window.height, window.left : window.left + window.width] = logits
