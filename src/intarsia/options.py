@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from intarsia.errors import SettingsError, did_you_mean
+from intarsia.errors import SettingsError, did_you_mean, explained
 from intarsia.quantities import Share, listed
 from intarsia.settings import Precision, Section
 
@@ -97,10 +97,14 @@ def make_options(given: Mapping[str, Any]) -> PredictOptions:
         raise SettingsError("\n".join(dict.fromkeys(map(_explained, error.errors())))) from None
 
 
-def _explained(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails belongs to another package
+def _explained(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        return f"Option {name!r} is unknown. {did_you_mean(name, PredictOptions.model_fields)}"
-    description = PredictOptions.model_fields[name].description
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"--{name.replace('_', '-')} {problem['input']}: {message} ({description})."
+    field = PredictOptions.model_fields.get(name)
+    flag = f"--{name.replace('_', '-')}"
+    return explained(
+        problem,
+        flag,
+        given=f"{flag} {problem['input']}",
+        meaning=field and field.description,
+        unknown=f"Option {name!r} is unknown. {did_you_mean(name, PredictOptions.model_fields)}",
+    )
