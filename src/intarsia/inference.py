@@ -143,9 +143,9 @@ def tiling_for(
 ) -> Tiling:
     """The tiles for a picture.
 
-    Where no tile is given: the whole picture, if it has no more than 16 million pixels and takes no more than a
-    quarter of the memory at hand; else tiles of 1024 pixels a side, or of `least` where that is more, or of half
-    and half again until they fit into that memory.
+    Where no tile is given: the whole picture, if it has no more than 1024 x 1024 pixels, or, where no overlap is
+    given either, no more than 16 million that take no more than a quarter of the memory at hand; else tiles of 1024
+    pixels a side, or of `least` where that is more, or of half and half again until they fit into that memory.
 
     Args:
         model: that will be asked.
@@ -159,6 +159,7 @@ def tiling_for(
     Raises:
         SettingsError: see `tiles.fitting`.
     """
+    chosen = tile is None
     if tile is None:
         whole = max(height, width)
         if height * width <= _TILE**2:
@@ -166,11 +167,16 @@ def tiling_for(
         pixels = pixels_that_fit(model) if fitting_in is None else fitting_in
         if overlap is None and height * width <= min(pixels, _LARGEST_WHOLE):
             return Tiling.of(height, width, whole, 0, 1)
-        tile = max(_TILE, least)
+        tile = largest_tile(least)
         while tile**2 > pixels and tile // 2 >= max(_SMALLEST_TILE, model.step):
             tile //= 2
-    tile, between = fitting(tile, overlap, model.step)
+    tile, between = fitting(tile, overlap, model.step, chosen=chosen)
     return Tiling.of(height, width, tile, between, model.step)
+
+
+def largest_tile(least: int) -> int:
+    """Side of the tiles that are chosen where memory allows; `least` as for `tiling_for`."""
+    return max(_TILE, least)
 
 
 def pixels_that_fit(model: Model) -> int:
