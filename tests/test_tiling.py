@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from intarsia.cores import at_once
 from intarsia.inference import cut, predict_blocks, predict_classes, predict_logits, tiling_for
 from intarsia.networks.ensemble import Averaged, Ensemble
 from intarsia.networks.segmenter import Segmenter
@@ -167,7 +168,7 @@ def test_little_memory_makes_small_tiles(monkeypatch: pytest.MonkeyPatch) -> Non
     model = near_sighted()
     each = bytes_per_pixel(model)
     monkeypatch.setattr(
-        "intarsia.inference.memory_at_hand", lambda device: 4 * each * 520**2 * min(torch.get_num_threads(), 8)
+        "intarsia.inference.memory_at_hand", lambda device: 4 * each * 520**2 * at_once(torch.get_num_threads())
     )
     assert max(window.height for window in tiling_for(model, 3000, 4000).windows) == 512
     monkeypatch.setattr("intarsia.inference.memory_at_hand", lambda device: 1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intarsia.ahead import mapped
+from intarsia.cores import CORES, at_once
 from intarsia.data.dataset import memory_bytes, to_tensor
 from intarsia.errors import MachineError
 from intarsia.networks.ensemble import Model
@@ -24,7 +25,6 @@ from intarsia.tiling import Block, Tiling, blended, bytes_per_pixel
 _TILE = 1024  # pixels a side, where nothing is said
 _SMALLEST_TILE = 256
 _LARGEST_WHOLE = 16_000_000  # pixels of a picture that is predicted in one piece, where memory allows
-_MOST_AT_ONCE = 8  # threads that ask a model on a CPU
 _SHARE = 4  # of the memory at hand, the part that a prediction may take
 
 A = TypeVar("A", NDArray[Any], Tensor)
@@ -112,24 +112,20 @@ def _batches(pixels: Iterable[NDArray[Any]], most: int) -> Iterator[NDArray[Any]
 def several_at_once(model: Model, *, alone: bool = False) -> Iterator[int]:
     """The number of threads that may ask a model at the same time, each about pictures of its own.
 
-    On a CPU as many as torch has (8 at most, which share what there is): none waits for the others at the end of
-    every layer, which takes a fifth less time. Elsewhere one.
+    On a CPU as many as torch has (8 at most, which share what there is, see `cores`): none waits for the others at
+    the end of every layer, which takes a fifth less time. Elsewhere one.
 
     Args:
         model: that is asked.
         alone: one in any case.
     """
-    cores = torch.get_num_threads()
     threads = 1 if alone else _at_once(model)
-    torch.set_num_threads(cores // threads)
-    try:
+    with CORES.shared(threads):
         yield threads
-    finally:
-        torch.set_num_threads(cores)
 
 
 def _at_once(model: Model) -> int:
-    return min(torch.get_num_threads(), _MOST_AT_ONCE) if model.mean.device.type == "cpu" else 1
+    return at_once(CORES.number()) if model.mean.device.type == "cpu" else 1
 
 
 def tiling_for(
