@@ -18,6 +18,7 @@ FLOORS = {
     "_version": 0,
     "errors": 0,
     "catalogue": 1,
+    "cores": 1,
     "determinism": 1,
     "distributed": 1,
     "extras": 1,

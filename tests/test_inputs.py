@@ -35,12 +35,50 @@ def test_a_file_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
 
 def test_patterns(tmp_path: Path) -> None:
     touch(tmp_path, "in/1/a.tif", "in/2/b.tif", "in/2/c.png", "in/a[1].png", "in/a1.png")
-    assert found(tmp_path, "in/*/*.tif") == {"a": "in/1/a.tif", "b": "in/2/b.tif"}
-    assert found(tmp_path, "in/**/?.png") == {"c": "in/2/c.png"}
-    assert found(tmp_path, "in/[12]") == {"a": "in/1/a.tif", "b": "in/2/b.tif", "c": "in/2/c.png"}
+    assert found(tmp_path, "in/2/*") == {"b": "in/2/b.tif", "c": "in/2/c.png"}
+    assert found(tmp_path, "in/*/*.tif") == {"1/a": "in/1/a.tif", "2/b": "in/2/b.tif"}
+    assert found(tmp_path, "in/**/?.png") == {"2/c": "in/2/c.png"}
+    assert found(tmp_path, "in/[12]") == {"1/a": "in/1/a.tif", "2/b": "in/2/b.tif", "2/c": "in/2/c.png"}
+    assert found(tmp_path, "in/**") == found(tmp_path, "in"), "a folder and what lies in it"
     assert found(tmp_path, "in/a[1].png") == {"a[1]": "in/a[1].png"}, "a file of this very name goes first"
     with pytest.raises(DataError, match=r"in/\*\.jpg: matches no file\.$"):
         found(tmp_path, "in/*.jpg")
+
+
+def test_equal_names_in_the_folders_of_a_pattern_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "flight/1/x.tif", "flight/2/x.tif", "flight/2/deep/x.tif", "other/1/x.tif")
+    flights = {"1/x": "flight/1/x.tif", "2/x": "flight/2/x.tif"}
+    assert found(tmp_path, "flight/*/x.tif") == flights
+    assert found(tmp_path, "flight/**/x.tif") == {**flights, "2/deep/x": "flight/2/deep/x.tif"}
+    assert found(tmp_path, "*/1/*.tif") == {"flight/1/x": "flight/1/x.tif", "other/1/x": "other/1/x.tif"}
+    with pytest.raises(DataError, match=r"both would be written as 1/x\. Predict one apart"):
+        found(tmp_path, "flight/*/x.tif", "other/*/x.tif")
+    with pytest.raises(
+        DataError, match=r"/\*/\.\./1/x\.tif: leads up again behind a wildcard\. Leave the `\.\.` out\.$"
+    ):
+        found(tmp_path, "flight/*/../1/x.tif")
+    monkeypatch.chdir(tmp_path)
+    assert set(find_images(["*/1/x.tif"], Path("out"))) == {Path("flight/1/x"), Path("other/1/x")}
+    assert set(find_images(["flight/../*/1/x.tif"], Path("out"))) == {Path("flight/1/x"), Path("other/1/x")}
+
+
+def test_a_pattern_may_begin_in_a_folder_that_looks_like_one(tmp_path: Path) -> None:
+    touch(tmp_path, "day[1]/a.png", "day1/b.png")
+    (tmp_path / "day[1]" / "list.txt").write_text("*.png\n")
+    assert found(tmp_path, "day[1]/*.png") == {"a": "day[1]/a.png"}
+    assert found(tmp_path, "day[1]/list.txt") == {"a": "day[1]/a.png"}
+
+
+def test_a_pattern_matches_no_lists(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.png", "in/day.txt/b.png")
+    for name in ("notes.txt", "more.TXT"):
+        (tmp_path / "in" / name).write_text("These are the pictures of the first day.\n")
+    assert found(tmp_path, "in/*") == {"a": "in/a.png", "day.txt/b": "in/day.txt/b.png"}
+    words = r"in/\?o\*\.\*: matches no picture but more\.TXT, notes\.txt\. A list of paths is given by its name\.$"
+    with pytest.raises(DataError, match=words):
+        found(tmp_path, "in/?o*.*")
 
 
 def test_lists(tmp_path: Path) -> None:
@@ -108,7 +146,7 @@ def test_a_video_and_a_folder_of_its_name_are_refused(tmp_path: Path) -> None:
 def test_results_inside_the_input_are_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.png", "out/masks/a.png", "out/masks/b.png", "outer/c.png")
     assert found(tmp_path, tmp_path) == {"a": "a.png", "outer/c": "outer/c.png"}
-    assert found(tmp_path, "**/*.png") == {"a": "a.png", "c": "outer/c.png"}, "found by names alone"
+    assert found(tmp_path, "**/*.png") == {"a": "a.png", "outer/c": "outer/c.png"}
     assert found(tmp_path, "out/masks/b.png") == {"b": "out/masks/b.png"}, "a file by its name"
     (tmp_path / "link").symlink_to(tmp_path / "out")
     assert found(tmp_path, tmp_path, out="link") == {"a": "a.png", "outer/c": "outer/c.png"}

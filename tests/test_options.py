@@ -97,3 +97,12 @@ def test_options_go_into_json_and_back() -> None:
     options = make_options({"threshold": {"crack": 0.3}, "classes": ["crack"], "shard": "2/3", "mpp": 0.5})
     assert make_options(options.model_dump(mode="json")) == options
     assert make_options({}) == PredictOptions()
+
+
+@pytest.mark.parametrize("given", [{"shard": (5, 4)}, {"pixel_size": "1mm", "spacing": "2mm,1mm,1mm"}], ids=str)
+def test_options_made_by_hand_contradict_each_other_no_more_than_given_ones(given: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as made:
+        PredictOptions(**given)
+    with pytest.raises(SettingsError) as read:
+        make_options(given)
+    assert str(made.value) == str(read.value)

@@ -87,6 +87,7 @@ def test_tiles_are_rounded_up_to_the_networks_steps() -> None:
     assert fitting(500, 33, 32) == (512, 64)
     assert fitting(512, 0, 32) == (512, 0)
     assert fitting(32, None, 32) == (32, 0)
+    assert fitting(1024, None, 1120, chosen=True) == (1120, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ A message names the file or setting, the value met, what is accepted, and the ne
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class IntarsiaError(Exception):
@@ -49,6 +50,27 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+
+
+def explained(
+    problem: Mapping[str, Any], name: str, *, given: str = "", meaning: str | None = None, unknown: str = ""
+) -> str:
+    """What pydantic says is wrong with a value, in a line.
+
+    Args:
+        problem: one of `ValidationError.errors()`.
+        name: of the value.
+        given: name and value as they were written; `name = value` where left out.
+        meaning: of the value.
+        unknown: the line for a name that nobody knows.
+    """
+    if problem["type"] == "extra_forbidden":
+        return unknown
+    if problem["type"] == "missing":
+        return f"{name} is missing."
+    message = problem["msg"][0].lower() + problem["msg"][1:].split(" or instance of ")[0]  # a class of ours
+    told = given or f"{name} = {problem['input']}"
+    return f"{told}: {message} ({meaning})." if meaning else f"{told}: {message}."
 
 
 def counted(number: int, noun: str) -> str:

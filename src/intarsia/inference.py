@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intarsia.ahead import mapped
+from intarsia.cores import CORES, at_once
 from intarsia.data.dataset import to_tensor
 from intarsia.errors import MachineError
 from intarsia.memory import is_out_of_memory, memory_of
@@ -24,7 +25,6 @@ from intarsia.tiling import Block, Tiling, blended, bytes_per_pixel
 _TILE = 1024  # pixels a side, where nothing is said
 _SMALLEST_TILE = 256
 _LARGEST_WHOLE = 16_000_000  # pixels of a picture that is predicted in one piece, where memory allows
-_MOST_AT_ONCE = 8  # threads that ask a model on a CPU
 _SHARE = 4  # of the memory, the part that a picture may take, if all layers' outputs were kept
 
 A = TypeVar("A", NDArray[Any], Tensor)
@@ -126,24 +126,20 @@ def _batches(pixels: Iterable[NDArray[Any]], most: int) -> Iterator[NDArray[Any]
 def several_at_once(model: Model, *, alone: bool = False) -> Iterator[int]:
     """The number of threads that may ask a model at the same time, each about pictures of its own.
 
-    On a CPU as many as torch has (8 at most, which share what there is): none waits for the others at the end of
-    every layer, which takes a fifth less time. Elsewhere one.
+    On a CPU as many as torch has (8 at most, which share what there is, see `cores`): none waits for the others at
+    the end of every layer, which takes a fifth less time. Elsewhere one.
 
     Args:
         model: that is asked.
         alone: one in any case.
     """
-    cores = torch.get_num_threads()
     threads = 1 if alone else _at_once(model)
-    torch.set_num_threads(cores // threads)
-    try:
+    with CORES.shared(threads):
         yield threads
-    finally:
-        torch.set_num_threads(cores)
 
 
 def _at_once(model: Model) -> int:
-    return min(torch.get_num_threads(), _MOST_AT_ONCE) if model.mean.device.type == "cpu" else 1
+    return at_once(CORES.number()) if model.mean.device.type == "cpu" else 1
 
 
 def tiling_for(
@@ -157,9 +153,9 @@ def tiling_for(
 ) -> Tiling:
     """The tiles for a picture.
 
-    Where no tile is given: the whole picture, if it has no more than 16 million pixels and fits into memory (see
-    `pixels_that_fit`); else tiles of 1024 pixels a side, or of `least` where that is more, or of half and half
-    again until they fit.
+    Where no tile is given: the whole picture, if it has no more than 1024 x 1024 pixels, or, where no overlap is
+    given either, no more than 16 million that fit into memory (see `pixels_that_fit`); else tiles of 1024 pixels a
+    side, or of `least` where that is more, or of half and half again until they fit.
 
     Args:
         model: that will be asked.
@@ -173,6 +169,7 @@ def tiling_for(
     Raises:
         SettingsError: see `tiles.fitting`.
     """
+    chosen = tile is None
     if tile is None:
         whole = max(height, width)
         if height * width <= _TILE**2:
@@ -180,11 +177,16 @@ def tiling_for(
         pixels = pixels_that_fit(model) if fitting_in is None else fitting_in
         if overlap is None and height * width <= min(pixels, _LARGEST_WHOLE):
             return Tiling.of(height, width, whole, 0, 1)
-        tile = max(_TILE, least)
+        tile = largest_tile(least)
         while tile**2 > pixels and tile // 2 >= max(_SMALLEST_TILE, model.step):
             tile //= 2
-    tile, between = fitting(tile, overlap, model.step)
+    tile, between = fitting(tile, overlap, model.step, chosen=chosen)
     return Tiling.of(height, width, tile, between, model.step)
+
+
+def largest_tile(least: int) -> int:
+    """Side of the tiles that are chosen where memory allows; `least` as for `tiling_for`."""
+    return max(_TILE, least)
 
 
 def pixels_that_fit(model: Model) -> int:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from intarsia.errors import DataError, SettingsError
+from intarsia.errors import DataError, SettingsError, listing
 from intarsia.raster.frames import is_frames
 from intarsia.raster.opening import SUFFIXES, refuse_remote
 
@@ -17,8 +17,9 @@ def find_images(inputs: Sequence[str | Path], out: Path) -> dict[Path, Path]:
     """{path of the result without suffix: image file}, in order; what lies in `out` are earlier results.
 
     Args:
-        inputs: files; folders, searched with their sub-folders; patterns such as `flight/*.tif`; text files (.txt)
-            with a path in each line, relative to that file.
+        inputs: files; folders, searched with their sub-folders; patterns such as `flight/*/a.tif`, of files other
+            than text files and of folders, whose results have the path below the folder in front of the first
+            wildcard; text files (.txt) with a path in each line, relative to that file.
         out: the folder of the results.
 
     Raises:
@@ -58,14 +59,32 @@ def _entries(given: str | Path, out: Path, lists: tuple[Path, ...] = ()) -> Iter
     elif there:
         yield path, Path(path.name)
     elif _PATTERN.search(str(path)):
-        matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - of any root
-        if not matches:
-            raise DataError(f"{path}: matches no file.")
-        for match in matches:
-            if not is_below(match, out):
-                yield from _entries(match, out, lists)
+        yield from _matches(path, out)
     else:
         raise DataError(f"{path}: does not exist.")
+
+
+def _matches(pattern: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Image files that a pattern matches, or that lie in folders that it matches."""
+    root = next(folder for folder in pattern.parents if _exists(folder))  # whatever characters are in its name
+    matches = sorted(map(Path, glob.glob(str(pattern.relative_to(root)), root_dir=root, recursive=True)))  # noqa: PTH207
+    if not matches:
+        raise DataError(f"{pattern}: matches no file.")
+    if any(".." in match.parts for match in matches):
+        raise DataError(f"{pattern}: leads up again behind a wildcard. Leave the `..` out.")
+    pictures = [match for match in matches if match.suffix.lower() != _LIST or (root / match).is_dir()]
+    if not pictures:
+        raise DataError(
+            f"{pattern}: matches no picture but {listing(matches)}. A list of paths is given by its name."
+        )
+    for match in pictures:
+        path = root / match
+        if is_below(path, out):
+            continue
+        if path.is_dir():
+            yield from ((image, match / below) for image, below in _images_in(path, out))
+        else:
+            yield path, match
 
 
 def _exists(path: Path) -> bool:

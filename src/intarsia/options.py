@@ -1,11 +1,11 @@
 """The options of a prediction: how large pictures are cut, how answers are made better, and what is measured."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from intarsia.errors import SettingsError, did_you_mean
+from intarsia.errors import SettingsError, did_you_mean, explained
 from intarsia.quantities import Share, listed
 from intarsia.settings import Precision, Section
 
@@ -73,31 +73,38 @@ class PredictOptions(Section):
         Field((1, 1), description="this process's part of the work, such as 1/4: for several machines")
     )
 
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        number, of = self.shard
+        if number > of:
+            raise SettingsError(f"--shard {number}/{of}: counts from 1 to {of}.")
+        if self.pixel_size and self.spacing:
+            raise SettingsError(
+                "--pixel-size and --spacing: the spacing says the pixel's height and width too. Give one."
+            )
+        return self
+
 
 def make_options(given: Mapping[str, Any]) -> PredictOptions:
     """Checked options.
 
     Raises:
-        SettingsError: an unknown name, or a value out of range.
+        SettingsError: an unknown name, a value out of range, or values that contradict each other.
     """
     try:
-        options = PredictOptions.model_validate(given)
+        return PredictOptions.model_validate(given)
     except ValidationError as error:
         raise SettingsError("\n".join(dict.fromkeys(map(_explained, error.errors())))) from None
-    number, of = options.shard
-    if number > of:
-        raise SettingsError(f"--shard {number}/{of}: counts from 1 to {of}.")
-    if options.pixel_size and options.spacing:
-        raise SettingsError(
-            "--pixel-size and --spacing: the spacing says the pixel's height and width too. Give one."
-        )
-    return options
 
 
-def _explained(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails belongs to another package
+def _explained(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0])
-    if problem["type"] == "extra_forbidden":
-        return f"Option {name!r} is unknown. {did_you_mean(name, PredictOptions.model_fields)}"
-    description = PredictOptions.model_fields[name].description
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"--{name.replace('_', '-')} {problem['input']}: {message} ({description})."
+    field = PredictOptions.model_fields.get(name)
+    flag = f"--{name.replace('_', '-')}"
+    return explained(
+        problem,
+        flag,
+        given=f"{flag} {problem['input']}",
+        meaning=field and field.description,
+        unknown=f"Option {name!r} is unknown. {did_you_mean(name, PredictOptions.model_fields)}",
+    )

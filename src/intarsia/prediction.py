@@ -71,7 +71,8 @@ def predict(
         model: a run folder, a model file, or what `load` returned.
         inputs: image files, slides, videos; folders that are searched with their sub-folders; patterns; text files
             with a path in each line.
-        out: results are written to `out/<output>/<path below the input folder>.<suffix>`.
+        out: results are written to `out/<output>/<path below the input folder>.<suffix>`; of a pattern, that is the
+            folder in front of its first wildcard.
         options: how; see `PredictOptions`.
         save: names of outputs, or one; see `outputs`.
         device: as for `load`.

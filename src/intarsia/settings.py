@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from intarsia.errors import SettingsError, did_you_mean
+from intarsia.errors import SettingsError, did_you_mean, explained
 from intarsia.files import write_whole
 from intarsia.quantities import Seconds, Share, Size, always, listed
 
@@ -271,7 +271,7 @@ def make_settings(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+        raise SettingsError("\n".join(dict.fromkeys(map(_explained, error.errors())))) from None
     lengths = [name for name in LENGTHS if getattr(settings.train, name) is not None]
     if len(lengths) > 1:
         raise SettingsError(f"{' and '.join(lengths)}: only one of budget, epochs and steps can be given.")
@@ -351,19 +351,16 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML escapes DEL too
 
 
-def _explain(error: ValidationError) -> str:
-    """One line for each thing that is wrong: name, value met, what is accepted."""
-    lines = []
-    for problem in error.errors():
-        place = [str(part) for part in problem["loc"]]
-        name = ".".join(place[:2])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"Setting {name!r} is unknown. {did_you_mean(name, _siblings(place))}")
-        else:
-            message = problem["msg"][0].lower() + problem["msg"][1:]
-            description = _description(place)
-            lines.append(f"{name} = {problem['input']}: {message}{description}.")
-    return "\n".join(dict.fromkeys(lines))
+def _explained(problem: Mapping[str, Any]) -> str:
+    place = [str(part) for part in problem["loc"]]
+    name = ".".join(place[:2])
+    field = _fields(place[0]).get(place[1]) if len(place) > 1 else None
+    return explained(
+        problem,
+        name,
+        meaning=field and field.description,
+        unknown=f"Setting {name!r} is unknown. {did_you_mean(name, _siblings(place))}",
+    )
 
 
 def _siblings(place: Sequence[str]) -> list[str]:
@@ -371,11 +368,6 @@ def _siblings(place: Sequence[str]) -> list[str]:
         return list(Settings.model_fields)
     elsewhere = [f"{name}.{place[1]}" for name in Settings.model_fields if place[1] in _fields(name)]
     return elsewhere or [f"{place[0]}.{name}" for name in _fields(place[0])]
-
-
-def _description(place: Sequence[str]) -> str:
-    field = _fields(place[0]).get(place[1]) if len(place) > 1 else None
-    return f" ({field.description})" if field else ""
 
 
 def _fields(section: str) -> dict[str, FieldInfo]:

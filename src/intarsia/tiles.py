@@ -79,18 +79,19 @@ def rising(length: int) -> NDArray[np.float32]:
     return np.asarray(np.sin((np.arange(length) + 0.5) / max(length, 1) * (np.pi / 2)) ** 2, dtype=np.float32)
 
 
-def fitting(tile: int, overlap: int | None, step: int) -> tuple[int, int]:
+def fitting(tile: int, overlap: int | None, step: int, *, chosen: bool = False) -> tuple[int, int]:
     """Tile and overlap in whole steps of the network: rounded up.
 
     Args:
         tile: as wished.
         overlap: as wished; None for an eighth of the tile.
         step: what the network's input must be divisible by.
+        chosen: whether nobody has wished for this tile; then it may be smaller than the step.
 
     Raises:
         SettingsError: they are not positive, the tile is smaller than the step, or not larger than the overlap.
     """
-    if tile < step:
+    if tile < step and not chosen:
         raise SettingsError(f"--tile {tile}: is smaller than what this network works in. The least is {step}.")
     if overlap is not None and overlap < 0:
         raise SettingsError(f"--overlap {overlap}: must be 0 or more.")
@@ -99,6 +100,11 @@ def fitting(tile: int, overlap: int | None, step: int) -> tuple[int, int]:
     if between >= rounded:
         if overlap is None:
             return rounded, 0
+        if chosen:
+            raise SettingsError(
+                f"--overlap {overlap}: is too much for tiles of {rounded} pixels, which are chosen where no --tile "
+                f"is given. Give an overlap of at most {rounded - step}, or --tile {2 * between}."
+            )
         raise SettingsError(
             f"--overlap {overlap} with --tile {tile}: the tiles would not move on (in steps of {step} pixels, as "
             f"this network works: {between} and {rounded}). Give a tile at least twice the overlap."

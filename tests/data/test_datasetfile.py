@@ -148,6 +148,7 @@ def test_what_is_left_out_and_mended(read):
         ("[classes]\nsky = {valeu = 1}", r"classes\.sky\.valeu is unknown\. Did you mean 'value'\?"),
         ('splits.train = {image = "a", masks = "b"}', r"splits\.train\.image is unknown\. Did you mean 'images'\?"),
         ('splits.train = {images = "a"}', r"splits\.train\.masks is missing"),
+        ("splits.train = 3", r"splits\.train = 3: input should be a valid dictionary\.$"),
         ('splits.dev = {images = "a", masks = "b"}', r"splits\.dev.* = dev: .*'train', 'val' or 'test'"),
         ('[classes]\nsky = {value = 0, color = "red"}', r"classes\.sky\.color = red: .*#rrggbb"),
         ('[classes]\nsky = {value = 0, color = "#12345678"}', r"classes\.sky\.color = #12345678: .*#rrggbb"),

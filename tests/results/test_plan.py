@@ -142,10 +142,16 @@ def test_tiles_that_little_memory_makes_small_are_told_too() -> None:
     [
         ({"tile": 1}, r"^--tile 1: is smaller than what this network works in\. The least is 2\.$"),
         ({"tile": 64, "overlap": 64}, r"^--overlap 64 with --tile 64: the tiles would not move on"),
+        (
+            {"overlap": 1023},
+            r"^--overlap 1023: is too much for tiles of 1024 pixels, which are chosen where no --tile is given\. "
+            r"Give an overlap of at most 1022, or --tile 2048\.$",
+        ),
+        ({"overlap": 1600, "size": (1600, 1200)}, r"^--overlap 1600: .* of 1600 .* at most 1598, or --tile 3200"),
     ],
     ids=str,
 )
-def test_tiles_that_cannot_be_are_refused_before_anything_is_written(options: dict[str, int], words: str) -> None:
+def test_tiles_that_cannot_be_are_refused_before_anything_is_written(options: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         plan(**options)
 
@@ -156,6 +162,17 @@ def test_tiles_of_a_picture() -> None:
     tiling = plan(tile=31, overlap=5).tiling(source)
     assert {(window.height, window.width) for window in tiling.windows} <= {(32, 32)}
     assert len(tiling.rows) == 4
+
+
+def test_an_overlap_alone_is_that_of_the_tiles_that_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = plan(overlap=600)
+    large = Decoded(np.zeros((1100, 1872), np.uint8))
+    assert [(row.start, row.stop) for row in own.tiling(large).columns] == [(0, 1024), (424, 1448), (848, 1872)]
+    monkeypatch.setattr("intarsia.inference.memory_of", lambda device: 1)
+    short = plan(overlap=600)
+    assert short.tiling(Decoded(np.zeros((100, 60), np.uint8))).whole
+    with pytest.raises(SettingsError, match=r"^--overlap 600: .* tiles of 256 .* at most 254, or --tile 1200\.$"):
+        short.tiling(large)
 
 
 def test_tta_asks_the_same_model_in_several_ways() -> None:

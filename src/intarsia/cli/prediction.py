@@ -32,7 +32,9 @@ Reckoning = Annotated[str | None, _many(metavar="NAME", help="fp32, or bf16: fas
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 _MOST_TOLD = 20  # images that could not be read
-_INPUTS = "Pictures, GeoTIFFs, slides, videos; folders; patterns; text files (.txt) with a path in each line."
+_INPUTS = (
+    "Pictures, GeoTIFFs, slides, videos; folders; patterns in quotes; text files (.txt) with a path in each line."
+)
 _OUTPUTS = "Any of masks,overlays,triptychs,probabilities,confidence,entropy,polygons,coco,instances,areas."
 
 

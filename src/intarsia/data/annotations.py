@@ -19,7 +19,7 @@ from intarsia.data.pairing import Pairing, files_in
 from intarsia.data.pairs import SPLITS, Pair
 from intarsia.data.read import IMAGE_SUFFIXES
 from intarsia.data.sources import Shapes
-from intarsia.errors import DataError
+from intarsia.errors import DataError, explained
 from intarsia.labels import Color, Labels
 
 _BACKGROUND = "background"
@@ -81,12 +81,9 @@ def checked(kind: type[_Entry], content: object, path: Path) -> _Entry:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(map(str, problem["loc"])) or "the file"
-        if problem["type"] == "missing":
-            raise DataError(f"{path}: {key} is missing.") from None
         value = repr(problem["input"])
         value = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "..."
-        message = problem["msg"][0].lower() + problem["msg"][1:].split(" or instance of ")[0]
-        raise DataError(f"{path}: {key} is {value}: {message}.") from None
+        raise DataError(f"{path}: {explained(problem, key, given=f'{key} is {value}')}") from None
 
 
 def below(folder: Path, name: str, file: Path) -> Path:

@@ -21,6 +21,7 @@
 `classes = ["sky", "road"]` names the classes in their order and lets the masks tell their values.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,7 +29,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from intarsia.data.formats import FORMATS
 from intarsia.data.pairs import Mend
-from intarsia.errors import DataError, SettingsError, did_you_mean
+from intarsia.errors import DataError, SettingsError, did_you_mean, explained
 from intarsia.labels import IGNORE, Color, Encoding, Labels, distinct_colors
 from intarsia.quantities import listed
 from intarsia.settings import read_toml
@@ -158,26 +159,21 @@ def read_dataset_file(path: Path) -> DatasetFile:
         raise DataError(f"{path}: {error}") from None
     except ValidationError as error:
         unknown_first = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        raise DataError(f"{path}: {_explain(unknown_first[0])}") from None
+        raise DataError(f"{path}: {_explained(unknown_first[0])}") from None
     return file
 
 
-def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails belongs to another package
+def _explained(problem: Mapping[str, Any]) -> str:
     # Where a number or a colour is accepted, the place ends in which of the two was tried.
     place = [str(part) for part in problem["loc"] if not str(part).startswith("constrained-")]
     name = ".".join(place)
-    if problem["type"] == "extra_forbidden":
-        owners: dict[str, type[_Strict]] = {"splits": SplitEntry, "classes": ClassEntry}
-        owner = owners.get(place[0], DatasetFile)
-        return f"{name} is unknown. {did_you_mean(place[-1], owner.model_fields)}"
-    if problem["type"] == "missing":
-        return f"{name} is missing."
     if problem["type"] == "int_type" and isinstance(problem["input"], str):
         return f"{name} = {problem['input']}: a value is a whole number, or a colour written #rrggbb."
     if problem["type"] == "string_pattern_mismatch":
         return f"{name} = {problem['input']}: a colour is written #rrggbb."
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{name} = {problem['input']}: {message}."
+    owners: dict[str, type[_Strict]] = {"splits": SplitEntry, "classes": ClassEntry}
+    known = owners.get(place[0], DatasetFile).model_fields
+    return explained(problem, name, unknown=f"{name} is unknown. {did_you_mean(place[-1], known)}")
 
 
 def _rgb(color: str | None) -> Color | None:

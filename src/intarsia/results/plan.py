@@ -11,7 +11,7 @@ from intarsia.answers import indices_of
 from intarsia.data.read import MOST_PIXELS
 from intarsia.errors import DataError, SettingsError, counted
 from intarsia.files import make_folder
-from intarsia.inference import pixels_that_fit, tiling_for
+from intarsia.inference import largest_tile, pixels_that_fit, tiling_for
 from intarsia.labels import Labels
 from intarsia.networks.ensemble import Averaged, Ensemble, Mixed, Model
 from intarsia.networks.segmenter import Segmenter
@@ -73,6 +73,8 @@ class Plan:
             asked = Averaged(asked).eval()
         if options.tile is not None:
             fitting(options.tile, options.overlap, asked.step)
+        elif options.overlap is not None:
+            fitting(largest_tile(least), options.overlap, asked.step, chosen=True)
         objects = dict.fromkeys(indices_of(options.classes, labels.names, "--classes") or foreground(labels))
         depth = stack.depth if stack else None
         thresholds = _thresholds(options.threshold, labels)
