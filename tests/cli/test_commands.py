@@ -110,6 +110,32 @@ def test_ctrl_c_saves_and_other_settings_do_not_resume(intarsia, photos, tmp_pat
     assert "optim.lr: 0.001 -> 0.5" in err
 
 
+SLOW_IMPORT = """
+import time
+print("importing", flush=True)
+try:
+    time.sleep(20)
+except BaseException:  # as libraries do around what is optional
+    pass
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_within_an_import_is_not_swallowed(number, tmp_path):
+    (tmp_path / "typer_extra.py").write_text(SLOW_IMPORT)
+    program = (
+        "import sys, intarsia.cli as cli; cli.app = lambda *a, **k: __import__('typer_extra'); cli.main(['check'])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 128 + number
+    assert err == ("interrupted\n" if number == signal.SIGINT else "")
+
+
 def test_sigterm_saves_and_exits_143(photos, tmp_path):
     run = tmp_path / "run"
     command = ["train", str(photos), "--out", str(run), "--budget", "5m", *SMALL]

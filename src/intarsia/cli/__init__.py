@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import typer
 
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as of `nohup`, or of a shell's job in the background
+            signal.signal(number, _stop)
     try:
         app(arguments, prog_name="intarsia")
     except IntarsiaError as error:
@@ -33,9 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         typer.echo("error: " + visible(str(error), keep="\n"), err=True)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:  # `intarsia ... | head`: nobody reads any more
         sys.stderr.close()
         raise SystemExit(_BROKEN_PIPE) from None
@@ -55,5 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(MachineError.exit_code if full else 1) from None
 
 
-def _terminated(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Ends the command; within an import at once, as libraries swallow whatever is raised in one."""
+    if number == signal.SIGINT:
+        os.write(2, b"interrupted\n")
+    if _imports(frame):
+        os._exit(128 + number)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
