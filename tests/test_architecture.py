@@ -90,6 +90,7 @@ FLOORS = {
     "data.palettes": 3,
     "data.read": 3,
     "data.shapes": 3,
+    "data.signatures": 3,
     "data.sources": 3,
     "data.splitlists": 3,
     "draw": 3,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from intarsia.data.signatures import TIFF_STARTS, what_it_is
 from intarsia.errors import DataError
 from intarsia.labels import Encoding
 
@@ -32,21 +33,12 @@ MOST_PIXELS = 178_956_970  # of one picture; Pillow's own limit, taken for TIFF 
 
 _IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MASK_FORMATS = (*_IMAGE_FORMATS, "GIF")
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GREY_MODES = ("1", "L", "I;16", "I;16B")
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I", "F")
 _GREY_STEPS = {2: 85, 4: 17}  # Pillow spreads grey PNGs of 2 and 4 bits over 0..255
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: associated and unassociated alpha
 _TURNS = range(1, 9)  # EXIF orientations; in those from 5 on, rows and columns are swapped
 _ROWS_REVERSED, _COLUMNS_REVERSED = (3, 4, 7, 8), (2, 3, 6, 7)  # once they are swapped
-_SIGNATURES: dict[str, tuple[set[str], bytes | tuple[bytes, ...]]] = {
-    "PNG": ({".png"}, b"\x89PNG"),
-    "JPEG": ({".jpg", ".jpeg"}, b"\xff\xd8\xff"),
-    "TIFF": ({".tif", ".tiff"}, _TIFF_STARTS),
-    "GIF": ({".gif"}, b"GIF8"),
-    "BMP": ({".bmp"}, b"BM"),
-    "WebP": ({".webp"}, b"RIFF"),
-}
 _PACKING = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 
 
@@ -229,7 +221,7 @@ def decoding(path: Path) -> Iterator[None]:
     except PermissionError:
         raise Undecodable(f"{path}: may not be read (permissions).", "unreadable") from None
     except UnidentifiedImageError:
-        what = f"{path}: is not a picture, whatever its name says: {_what_it_is(path)}."
+        what = f"{path}: is not a picture, whatever its name says: {what_it_is(path)}."
         raise Undecodable(what, "empty-file" if path.stat().st_size == 0 else "no-picture") from None
     except Image.DecompressionBombError as error:
         raise Undecodable(f"{path}: {error}".rstrip(".") + ".", "too-large") from None
@@ -251,18 +243,6 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         yield file
 
 
-def _what_it_is(path: Path) -> str:
-    start = path.read_bytes()[:512]
-    if not start:
-        return "the file is empty"
-    text = start.lstrip().lower()
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "it holds a web page (HTML); the download went wrong"
-    if text.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; run `git lfs pull`"
-    return f"it starts with the bytes {start[:8].hex(' ')}"
-
-
 def _refuse_frames(file: Image.Image, path: Path) -> None:
     frames = getattr(file, "n_frames", 1)
     if frames > 1 and file.format != "MPO":  # a JPEG with a preview behind it: the first frame is the picture
@@ -272,16 +252,6 @@ def _refuse_frames(file: Image.Image, path: Path) -> None:
 def _upright(file: Image.Image) -> Image.Image:
     turned = file.getexif().get(ExifTags.Base.Orientation, 1) != 1
     return ImageOps.exif_transpose(file) if turned else file
-
-
-def named_otherwise(path: Path) -> str:
-    """What a picture's file holds where its suffix says something else, such as `JPEG`; an empty text otherwise."""
-    with path.open("rb") as file:
-        start = file.read(12)
-    for kind, (suffixes, beginnings) in _SIGNATURES.items():
-        if start.startswith(beginnings) and (kind != "WebP" or start[8:] == b"WEBP"):
-            return "" if path.suffix.lower() in suffixes else kind
-    return ""
 
 
 def orientation(path: Path) -> int:
@@ -338,7 +308,7 @@ def _png_bit_depth(path: Path) -> int:
 def _needs_tifffile(path: Path) -> bool:
     """Whether `path` is a TIFF with other than 1-bit or 8-bit pixels, or with bands that are no colours."""
     with path.open("rb") as file:
-        if file.read(4) not in _TIFF_STARTS:
+        if file.read(4) not in TIFF_STARTS:
             return False
     import tifffile  # a sixth of a second, and most pictures are no TIFF
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intarsia.data.read import IMAGE_SUFFIXES, decoding, with_bands
+from intarsia.data.signatures import TIFF_STARTS
 from intarsia.errors import DataError, SettingsError
 from intarsia.raster.contract import Source, Window
 from intarsia.raster.geotiff import GeoTiffSource
 from intarsia.raster.pictures import Decoded
-from intarsia.raster.samples import NODATA, PLACE_TAGS, TIFF_STARTS, full_pages
+from intarsia.raster.samples import NODATA, PLACE_TAGS, full_pages
 from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, vendor
 from intarsia.raster.tiff import TiffSource
 from intarsia.raster.video import VIDEO_SUFFIXES

@@ -14,7 +14,6 @@ from intarsia.errors import DataError
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 274  # the tag
 PLACE_TAGS = frozenset({33550, 33922, 34264, 34735})  # of GeoTIFF: pixel scale, tie points, matrix, keys
 NODATA = 42113  # the tag of GDAL

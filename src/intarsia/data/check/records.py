@@ -21,7 +21,8 @@ from intarsia.data.check.features import (
     thumbnail,
 )
 from intarsia.data.pairs import Pair, fit_mask, same_shape
-from intarsia.data.read import Undecodable, decode_mask, named_otherwise, orientation, read_image, stored_values
+from intarsia.data.read import Undecodable, decode_mask, orientation, read_image, stored_values
+from intarsia.data.signatures import named_otherwise
 from intarsia.data.sources import path_of, read_source
 from intarsia.errors import DataError
 from intarsia.labels import Encoding, count_values
