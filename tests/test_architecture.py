@@ -85,6 +85,7 @@ FLOORS = {
     "data.formats.voc": 3,
     "data.index": 3,
     "data.mixing": 3,
+    "data.nodata": 3,
     "data.pairing": 3,
     "data.pairs": 3,
     "data.palettes": 3,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.data.nodata import without_data
 from intarsia.data.read import decoding
 from intarsia.errors import DataError
 from intarsia.extras import needed
@@ -70,8 +71,12 @@ class GeoTiffSource:
         return np.ascontiguousarray(self._samples.convert(np.moveaxis(planes, 0, -1)))
 
     def without_data(self, window: Window) -> NDArray[np.bool_] | None:
-        """See `Source`: alpha 0, an internal mask, or nodata in all bands."""
-        return None if self._whole else self._part(window, self._dataset.dataset_mask) == 0
+        """See `Source`: all bands are NaN, alpha 0, an internal mask, or nodata in all bands."""
+        missing = without_data(self.read(window)) if self.dtype.kind == "f" else None
+        if self._whole:
+            return missing
+        told: NDArray[np.bool_] = self._part(window, self._dataset.dataset_mask) == 0
+        return told if missing is None else told | missing
 
     def _part(self, window: Window, read: Any) -> NDArray[Any]:  # noqa: ANN401  a method of rasterio's
         part = self._rasterio.windows.Window(window.left, window.top, window.width, window.height)
