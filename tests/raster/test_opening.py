@@ -91,7 +91,9 @@ class TestTheRightReader:
         monkeypatch.setitem(sys.modules, "rasterio", None)
         source = opened(open_source(path))
         assert source.georeference is None
-        assert source.note.startswith(f"{path}: its place on earth, and what is no data, are not read.")
+        assert source.note.startswith(
+            f"{path}: its place on earth, and which whole numbers are no data, are not read."
+        )
         assert source.note.endswith("pip install 'intarsia[geo]'")
         assert np.array_equal(source.read(Window(0, 0, 30, 40)), array)
 

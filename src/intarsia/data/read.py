@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from intarsia.data.nodata import as_floats, nodata_of
 from intarsia.data.signatures import TIFF_STARTS, what_it_is
 from intarsia.errors import DataError
 from intarsia.labels import Encoding
@@ -51,7 +52,7 @@ def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
             None keeps the file's own: 1 for grey, 3 for colour and palettes, all of a multi-band TIFF.
 
     Returns:
-        [H, W, bands], uint8 or uint16 or float32 as stored. Alpha is dropped.
+        [H, W, bands], uint8 or uint16 as stored, or float32, NaN where the file says no data. Alpha is dropped.
 
     Raises:
         DataError: missing, not an image, damaged, 16-bit colours outside TIFF, or other bands than wanted.
@@ -112,7 +113,7 @@ def decode_mask(path: str | Path) -> MaskPixels:
     path = Path(path)
     with decoding(path):
         if _needs_tifffile(path):
-            array = _stored(_tiff_array(path, _drawn), path)
+            array = _stored(_tiff_array(path, _drawn)[0], path)
             return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, bits=8 * array.dtype.itemsize)
         with _opened(path, _MASK_FORMATS) as file:
             _refuse_frames(file, path)
@@ -322,13 +323,15 @@ def _needs_tifffile(path: Path) -> bool:
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
-    """[H, W, bands]: uint8 and uint16 as stored, everything else as float32."""
-    array = _tiff_array(path, lambda bands: bands[:, :, :-1])
-    return array if array.dtype in (np.uint8, np.uint16) else array.astype(np.float32)
+    """[H, W, bands]: uint8 and uint16 as stored, everything else as float32, NaN where there are no data."""
+    array, nodata = _tiff_array(path, lambda bands: bands[:, :, :-1])
+    return array if array.dtype in (np.uint8, np.uint16) else as_floats(array, nodata)
 
 
-def _tiff_array(path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-    """[H, W, bands] of the file's own dtype; what has alpha as `without_alpha` leaves it."""
+def _tiff_array(
+    path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]]
+) -> tuple[NDArray[Any], float | None]:
+    """[H, W, bands] of the file's own dtype, what has alpha as `without_alpha` leaves it; and its nodata number."""
     import tifffile  # a sixth of a second, and most pictures are no TIFF
 
     with tifffile.TiffFile(path) as tiff:
@@ -337,7 +340,7 @@ def _tiff_array(path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]
         series = tiff.series[0]
         array, axes = series.asarray(), series.axes
         has_alpha = tiff.pages.first.extrasamples[-1:] in [(kind,) for kind in _ALPHA]
-        turn = _turn_of(tiff)
+        turn, nodata = _turn_of(tiff), nodata_of(tiff.pages.first)
     if array.ndim == 2:
         array = array[:, :, None]
     elif array.ndim == 3:
@@ -349,7 +352,7 @@ def _tiff_array(path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]
         raise DataError(
             f"{path}: an array of {array.ndim} dimensions ({axes}): a picture has height, width, bands."
         )
-    return turned_upright(array, turn)
+    return turned_upright(array, turn), nodata
 
 
 def _turn_of(tiff: "TiffFile") -> int:
