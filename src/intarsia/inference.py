@@ -49,10 +49,7 @@ def predict_batch(model: Model, images: NDArray[Any]) -> Tensor:
     device = model.mean.device
     images = np.require(images, requirements=("C", "W"))  # torch takes neither flipped nor read-only arrays
     try:
-        pixels = to_tensor(images).to(device)
-        if images.dtype.kind == "f":  # one NaN, as rasters have it outside, would spoil all from where it is seen
-            pixels = torch.where(pixels.isfinite(), pixels, model.mean.to(pixels.dtype))
-        logits: Tensor = model(pixels)
+        logits: Tensor = model(to_tensor(images).to(device))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

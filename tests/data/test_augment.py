@@ -254,6 +254,40 @@ class TestPhotometry:
         assert all(np.isfinite(result).all() for result in results)
         assert not any(np.array_equal(result, image) for result in results)
 
+    @pytest.mark.parametrize("bands", [1, 3, 5])
+    @pytest.mark.parametrize("last", [{"blur": 3}, {"noise": 0.1}])
+    def test_what_is_no_number_stays_none_and_changes_nothing_far_from_it(self, bands, last):
+        image = picture((60, 70), bands, "float32")
+        image[0, 0] = 250  # the largest, and no part of the hole
+        holed = image.copy()
+        holed[20:30, 20:30] = np.nan
+        ranges = only(brightness=0.5, contrast=0.5, gamma=0.5, saturation=1, **last)
+        seen = np.zeros((60, 70), dtype=bool)
+        seen[8:42, 8:42] = True  # at a blur of 3 pixels, from 12 pixels away
+        for seed in range(8):
+            whole, result = (photometry(one, np.random.default_rng(seed), ranges) for one in (image, holed))
+            assert np.isnan(result[20:30, 20:30]).all()
+            assert np.array_equal(result[~seen], whole[~seen])
+            assert np.isfinite(result[~seen]).all()
+
+    def test_what_is_no_number_is_warped_with_its_edge(self):
+        image, mask = picture((60, 80), 4, "float32"), checkers((60, 80))
+        holed = image.copy()
+        holed[20:30, 20:30] = np.nan
+        for seed in range(8):
+            steps = matrix((60, 80), (50, 50), seed, rotate=30, scale=(0.8, 1.5), flip_horizontal=0.5)
+            whole, result = (warp(one, mask, steps, (50, 50), IGNORE)[0] for one in (image, holed))
+            y, x = np.indices((50, 50))
+            column, row = np.einsum("ij,jhw->ihw", steps, np.stack([x, y, np.ones_like(x)]))
+            inside = (row > 20) & (row < 29) & (column > 20) & (column < 29)
+            outside = (row < 18) | (row > 31) | (column < 18) | (column > 31)
+            assert np.isnan(result[inside]).all()
+            assert np.array_equal(result[outside], whole[outside])
+
+    def test_nothing_is_made_of_a_picture_without_a_number(self):
+        image = np.full((6, 7, 1), np.nan, dtype=np.float32)
+        assert np.isnan(photometry(image, np.random.default_rng(0), only(brightness=0.5, noise=0.1))).all()
+
     @pytest.mark.parametrize("seed", range(5))
     @pytest.mark.parametrize(("dtype", "white"), [("uint8", 255), ("uint16", 65535)])
     def test_tones_follow_the_formula(self, dtype, white, seed):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
@@ -40,6 +41,23 @@ class TestReadPair:
         pair = write_pair(tmp_path, "a", IMAGE[:, :, 0], MASK)
         assert read_pair(pair, LABELS)[0].shape == (6, 9, 1)
         assert np.array_equal(read_pair(pair, LABELS, 3)[0], np.dstack([IMAGE[:, :, 0]] * 3))
+
+    @pytest.mark.parametrize("bands", [1, 3, 5])
+    def test_ignored_is_where_no_band_has_data(self, tmp_path, bands):
+        pixels = np.repeat(IMAGE[:, :, :1], bands, axis=2).astype(np.float32)
+        pixels[:2] = np.nan
+        pixels[3, :, 0] = np.nan  # of one band alone
+        pair = replace(write_pair(tmp_path, "a", IMAGE, MASK), image=tmp_path / "a.tif")
+        layout = {"planarconfig": "contig"} if bands > 1 else {}
+        tifffile.imwrite(pair.image, pixels.squeeze(), photometric="minisblack", **layout)
+        expected = MASK.copy()
+        expected[:2] = 255
+        if bands == 1:
+            expected[3] = 255
+        image, mask = read_pair(pair, LABELS)
+        assert np.array_equal(image, pixels, equal_nan=True)
+        assert np.array_equal(mask, expected)
+        assert mask.dtype == np.uint8
 
     def test_colours(self, tmp_path):
         colors = [(0, 0, 0), (128, 64, 128), (0, 0, 142), (255, 255, 255)]

@@ -15,7 +15,6 @@ from PIL import Image, ImageOps
 from intarsia.data.read import (
     Undecodable,
     decode_mask,
-    named_otherwise,
     orientation,
     read_image,
     read_mask,
@@ -360,21 +359,6 @@ class TestUpright:
         (tmp_path / "fake.png").write_text("hello")
         with pytest.raises(DataError, match=r"fake\.png: is not a picture"):
             orientation(tmp_path / "fake.png")
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "WebP"])
-@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "tif", "tiff", "gif", "bmp", "webp", "PNG"])
-def test_files_that_are_named_otherwise(tmp_path, kind, suffix):
-    path = tmp_path / f"image.{suffix}"
-    with path.open("wb") as file:
-        Image.fromarray(COLOURS).save(file, kind)
-    own = {"PNG": ["png"], "JPEG": ["jpg", "jpeg"], "TIFF": ["tif", "tiff"]}.get(kind, [kind.lower()])
-    assert named_otherwise(path) == ("" if suffix.lower() in own else kind)
-
-
-def test_nothing_is_said_of_what_is_no_picture(tmp_path):
-    (tmp_path / "sound.png").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt ")
-    assert named_otherwise(tmp_path / "sound.png") == ""
 
 
 class TestImage:

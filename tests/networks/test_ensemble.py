@@ -43,6 +43,15 @@ def test_averaging_at_one_scale_is_the_mean_of_two() -> None:
     assert got.numpy() == pytest.approx(((straight + other) / 2).numpy(), abs=1e-5)
 
 
+def test_averaging_spreads_nothing_that_is_no_number() -> None:
+    segmenter, _ = small_model()
+    image = noise(30, 40, 3).astype(np.float32)
+    image[::5, ::5] = segmenter.mean.flatten().numpy()
+    expected = predict_logits(Averaged(segmenter), image)
+    image[::5, ::5] = np.nan
+    assert predict_logits(Averaged(segmenter), image).equal(expected)
+
+
 def test_sixteen_bits_give_nearly_the_same() -> None:
     segmenter, _ = small_model()
     image = noise(64, 64, 3)

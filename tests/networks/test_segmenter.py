@@ -37,6 +37,19 @@ def test_uint8_and_float32_give_the_same_logits() -> None:
     assert segmenter(photo(9, 7)).equal(segmenter(photo(9, 7).float()))
 
 
+@pytest.mark.parametrize("stem", [1, 2])
+@pytest.mark.parametrize("hole", [torch.nan, torch.inf, -torch.inf])
+def test_what_is_no_number_is_the_mean_of_its_band(hole: float, stem: int) -> None:
+    segmenter = Segmenter(UNet(3 * stem**2, 4, width=4, depth=1), 2, MEAN, STD, stem)
+    target = torch.zeros(2, 9, 7, dtype=torch.int64)
+    holed, mended = photo(9, 7).float(), photo(9, 7).float()
+    holed[:, 1, 2:5, 3:], mended[:, 1, 2:5, 3:] = hole, MEAN[1]  # the last column too, which is repeated
+    (logits, _), (expected, _) = (segmenter.heads(image, target)[0] for image in (holed, mended))
+    assert logits.isfinite().all()
+    assert logits.equal(expected)
+    assert segmenter.eval()(holed).equal(segmenter(mended))
+
+
 def test_statistics_are_part_of_the_state_and_not_learned() -> None:
     segmenter = Segmenter(nn.Conv2d(3, 2, 1), 1, MEAN, STD)
     assert segmenter.state_dict()["mean"].flatten().tolist() == list(MEAN)

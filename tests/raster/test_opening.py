@@ -91,9 +91,26 @@ class TestTheRightReader:
         monkeypatch.setitem(sys.modules, "rasterio", None)
         source = opened(open_source(path))
         assert source.georeference is None
-        assert source.note.startswith(f"{path}: its place on earth, and what is no data, are not read.")
+        assert source.note.startswith(
+            f"{path}: its place on earth, and which whole numbers are no data, are not read."
+        )
         assert source.note.endswith("pip install 'intarsia[geo]'")
         assert np.array_equal(source.read(Window(0, 0, 30, 40)), array)
+
+    @pytest.mark.parametrize("kind", [Decoded, TiffSource, GeoTiffSource])
+    def test_nothing_is_known_where_all_bands_are_no_numbers(self, tmp_path, opened, monkeypatch, kind):
+        array = numbers((30, 40, 3), "float32")
+        array[5:9, 5:9] = np.nan
+        array[:, 20, 1] = np.nan
+        if kind is GeoTiffSource:
+            placed(tmp_path / "a.tif", array)
+        else:
+            tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack", planarconfig="contig")
+        monkeypatch.setattr(opening, "LARGE_BYTES", 0 if kind is TiffSource else 1 << 20)
+        source = opened(open_source(tmp_path / "a.tif"))
+        assert isinstance(source, kind)
+        window = Window(2, 3, 20, 30)
+        assert np.array_equal(source.without_data(window), cut(np.isnan(array).all(axis=2), window))
 
     def test_smaller_copies_beside_it_are_no_pages(self, tmp_path, opened, monkeypatch):
         path = write_slide(tmp_path / "a.tif", LEVELS)

@@ -145,7 +145,7 @@ def photometry(image: Image, rng: np.random.Generator, settings: AugmentSettings
 
     Args:
         image: [H, W, bands] uint8 or uint16 (white is the dtype's largest value), or float32 (white is the
-            image's own largest magnitude).
+            image's own largest magnitude; NaN stays NaN).
         rng: drawn from in a fixed order, whatever is switched off.
         settings: the ranges.
     """
@@ -169,7 +169,8 @@ def photometry(image: Image, rng: np.random.Generator, settings: AugmentSettings
 
 def _white(image: Image) -> float:
     if image.dtype == np.float32:
-        return float(np.abs(image).max()) or 1.0
+        white = float(np.fmax.reduce(np.abs(image), axis=None))  # of what is a number
+        return white if white > 0 else 1.0
     return float(np.iinfo(image.dtype).max)
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.data.nodata import without_data
 from intarsia.data.read import orientation, read_image, turned_upright
 from intarsia.data.sources import MaskSource, files_of, path_of, read_source
 from intarsia.errors import DataError
@@ -114,7 +115,7 @@ class Dataset:
 
 
 def read_pair(pair: Pair, labels: Labels, bands: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Image [H, W, bands] and mask [H, W] of class indices of one pair.
+    """Image [H, W, bands] and mask [H, W] of class indices of one pair; ignored is where the image has no data.
 
     Raises:
         DataError: a file cannot be decoded, a value has no meaning, or the two differ in size.
@@ -125,9 +126,13 @@ def read_pair(pair: Pair, labels: Labels, bands: int | None = None) -> tuple[NDA
     if image.shape[:2] != stored.shape:
         raise DataError(size_trouble(pair, image.shape[:2], stored.shape))
     try:
-        return image, labels.encode(stored)
+        mask = labels.encode(stored)
     except DataError as error:
         raise DataError(f"{path_of(pair.mask)}: {error}") from None
+    missing = without_data(image)
+    if missing is not None:
+        mask[missing] = labels.ignore_index
+    return image, mask
 
 
 def fit_mask(stored: NDArray[Any], size: tuple[int, ...], pair: Pair) -> NDArray[Any]:

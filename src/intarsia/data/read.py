@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from intarsia.data.nodata import as_floats, nodata_of
+from intarsia.data.signatures import TIFF_STARTS, what_it_is
 from intarsia.errors import DataError
 from intarsia.labels import Encoding
 
@@ -32,21 +34,12 @@ MOST_PIXELS = 178_956_970  # of one picture; Pillow's own limit, taken for TIFF 
 
 _IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MASK_FORMATS = (*_IMAGE_FORMATS, "GIF")
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GREY_MODES = ("1", "L", "I;16", "I;16B")
 _INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I", "F")
 _GREY_STEPS = {2: 85, 4: 17}  # Pillow spreads grey PNGs of 2 and 4 bits over 0..255
 _ALPHA = (1, 2)  # TIFF's ExtraSamples: associated and unassociated alpha
 _TURNS = range(1, 9)  # EXIF orientations; in those from 5 on, rows and columns are swapped
 _ROWS_REVERSED, _COLUMNS_REVERSED = (3, 4, 7, 8), (2, 3, 6, 7)  # once they are swapped
-_SIGNATURES: dict[str, tuple[set[str], bytes | tuple[bytes, ...]]] = {
-    "PNG": ({".png"}, b"\x89PNG"),
-    "JPEG": ({".jpg", ".jpeg"}, b"\xff\xd8\xff"),
-    "TIFF": ({".tif", ".tiff"}, _TIFF_STARTS),
-    "GIF": ({".gif"}, b"GIF8"),
-    "BMP": ({".bmp"}, b"BM"),
-    "WebP": ({".webp"}, b"RIFF"),
-}
 _PACKING = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 
 
@@ -59,7 +52,7 @@ def read_image(path: str | Path, bands: int | None = None) -> NDArray[Any]:
             None keeps the file's own: 1 for grey, 3 for colour and palettes, all of a multi-band TIFF.
 
     Returns:
-        [H, W, bands], uint8 or uint16 or float32 as stored. Alpha is dropped.
+        [H, W, bands], uint8 or uint16 as stored, or float32, NaN where the file says no data. Alpha is dropped.
 
     Raises:
         DataError: missing, not an image, damaged, 16-bit colours outside TIFF, or other bands than wanted.
@@ -120,7 +113,7 @@ def decode_mask(path: str | Path) -> MaskPixels:
     path = Path(path)
     with decoding(path):
         if _needs_tifffile(path):
-            array = _stored(_tiff_array(path, _drawn), path)
+            array = _stored(_tiff_array(path, _drawn)[0], path)
             return MaskPixels(array[:, :, 0] if array.shape[2] == 1 else array, bits=8 * array.dtype.itemsize)
         with _opened(path, _MASK_FORMATS) as file:
             _refuse_frames(file, path)
@@ -229,7 +222,7 @@ def decoding(path: Path) -> Iterator[None]:
     except PermissionError:
         raise Undecodable(f"{path}: may not be read (permissions).", "unreadable") from None
     except UnidentifiedImageError:
-        what = f"{path}: is not a picture, whatever its name says: {_what_it_is(path)}."
+        what = f"{path}: is not a picture, whatever its name says: {what_it_is(path)}."
         raise Undecodable(what, "empty-file" if path.stat().st_size == 0 else "no-picture") from None
     except Image.DecompressionBombError as error:
         raise Undecodable(f"{path}: {error}".rstrip(".") + ".", "too-large") from None
@@ -251,18 +244,6 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         yield file
 
 
-def _what_it_is(path: Path) -> str:
-    start = path.read_bytes()[:512]
-    if not start:
-        return "the file is empty"
-    text = start.lstrip().lower()
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "it holds a web page (HTML); the download went wrong"
-    if text.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; run `git lfs pull`"
-    return f"it starts with the bytes {start[:8].hex(' ')}"
-
-
 def _refuse_frames(file: Image.Image, path: Path) -> None:
     frames = getattr(file, "n_frames", 1)
     if frames > 1 and file.format != "MPO":  # a JPEG with a preview behind it: the first frame is the picture
@@ -272,16 +253,6 @@ def _refuse_frames(file: Image.Image, path: Path) -> None:
 def _upright(file: Image.Image) -> Image.Image:
     turned = file.getexif().get(ExifTags.Base.Orientation, 1) != 1
     return ImageOps.exif_transpose(file) if turned else file
-
-
-def named_otherwise(path: Path) -> str:
-    """What a picture's file holds where its suffix says something else, such as `JPEG`; an empty text otherwise."""
-    with path.open("rb") as file:
-        start = file.read(12)
-    for kind, (suffixes, beginnings) in _SIGNATURES.items():
-        if start.startswith(beginnings) and (kind != "WebP" or start[8:] == b"WEBP"):
-            return "" if path.suffix.lower() in suffixes else kind
-    return ""
 
 
 def orientation(path: Path) -> int:
@@ -338,7 +309,7 @@ def _png_bit_depth(path: Path) -> int:
 def _needs_tifffile(path: Path) -> bool:
     """Whether `path` is a TIFF with other than 1-bit or 8-bit pixels, or with bands that are no colours."""
     with path.open("rb") as file:
-        if file.read(4) not in _TIFF_STARTS:
+        if file.read(4) not in TIFF_STARTS:
             return False
     import tifffile  # a sixth of a second, and most pictures are no TIFF
 
@@ -352,13 +323,15 @@ def _needs_tifffile(path: Path) -> bool:
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
-    """[H, W, bands]: uint8 and uint16 as stored, everything else as float32."""
-    array = _tiff_array(path, lambda bands: bands[:, :, :-1])
-    return array if array.dtype in (np.uint8, np.uint16) else array.astype(np.float32)
+    """[H, W, bands]: uint8 and uint16 as stored, everything else as float32, NaN where there are no data."""
+    array, nodata = _tiff_array(path, lambda bands: bands[:, :, :-1])
+    return array if array.dtype in (np.uint8, np.uint16) else as_floats(array, nodata)
 
 
-def _tiff_array(path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-    """[H, W, bands] of the file's own dtype; what has alpha as `without_alpha` leaves it."""
+def _tiff_array(
+    path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]]
+) -> tuple[NDArray[Any], float | None]:
+    """[H, W, bands] of the file's own dtype, what has alpha as `without_alpha` leaves it; and its nodata number."""
     import tifffile  # a sixth of a second, and most pictures are no TIFF
 
     with tifffile.TiffFile(path) as tiff:
@@ -367,7 +340,7 @@ def _tiff_array(path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]
         series = tiff.series[0]
         array, axes = series.asarray(), series.axes
         has_alpha = tiff.pages.first.extrasamples[-1:] in [(kind,) for kind in _ALPHA]
-        turn = _turn_of(tiff)
+        turn, nodata = _turn_of(tiff), nodata_of(tiff.pages.first)
     if array.ndim == 2:
         array = array[:, :, None]
     elif array.ndim == 3:
@@ -379,7 +352,7 @@ def _tiff_array(path: Path, without_alpha: Callable[[NDArray[Any]], NDArray[Any]
         raise DataError(
             f"{path}: an array of {array.ndim} dimensions ({axes}): a picture has height, width, bands."
         )
-    return turned_upright(array, turn)
+    return turned_upright(array, turn), nodata
 
 
 def _turn_of(tiff: "TiffFile") -> int:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from intarsia.networks.segmenter import Segmenter
+from intarsia.networks.segmenter import Segmenter, filled
 
 _SCALES = (0.75, 1.0, 1.25)
 
@@ -116,6 +116,7 @@ class Averaged(Asking):
 
     def forward(self, image: Tensor) -> Tensor:
         """[B, bands, H, W] raw values -> [B, C, H, W] float32; see `Segmenter.forward`."""
+        image = filled(image, self.mean)  # or resizing would spread what is no number
         return mean_answer(answer for scale in self.scales for answer in self._at(image, scale))
 
     def _at(self, image: Tensor, scale: float) -> Iterator[Tensor]:

@@ -50,7 +50,8 @@ class Segmenter(nn.Module):
         """Logits of a batch, at the images' own size.
 
         Args:
-            image: [B, bands, H, W] uint8 or float32, raw values; any H, W from 1 on.
+            image: [B, bands, H, W] uint8 or float32, raw values; any H, W from 1 on. NaN and infinite values, as
+                rasters have them where there are no data, are seen as the band's mean.
 
         Returns:
             [B, C, H, W] logits of the main head.
@@ -86,7 +87,7 @@ class Segmenter(nn.Module):
     def _padded(self, image: Tensor) -> Tensor:
         """[B, bands, H, W] -> [B, bands, H', W'] normalised; H' and W' divisible by stride * stem."""
         height, width = image.shape[-2:]
-        x = normalise(image, self.mean, self.std)
+        x = normalise(filled(image, self.mean), self.mean, self.std)
         below, right = -height % self.step, -width % self.step
         return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
@@ -118,6 +119,14 @@ def _middles(target: Tensor, square: tuple[int, int]) -> Tensor:
         for side, step in zip(target.shape[-2:], square, strict=True)
     )
     return target[:, rows[:, None], columns]
+
+
+def filled(image: Tensor, mean: Tensor) -> Tensor:
+    """[B, bands, H, W] with the mean [1, bands, 1, 1] where a value is NaN or infinite.
+
+    One such value would spoil every logit from which it is seen.
+    """
+    return torch.where(image.isfinite(), image, mean) if image.is_floating_point() else image
 
 
 def normalise(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:

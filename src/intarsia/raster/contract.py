@@ -141,7 +141,10 @@ class Source(Protocol):
         """
 
     def without_data(self, window: Window) -> NDArray[np.bool_] | None:
-        """[height, width], true where the file says that there are no data; None where it says so nowhere."""
+        """[height, width], true where there are no data: all bands are NaN, or the file says so.
+
+        None for nowhere.
+        """
 
     def close(self) -> None:
         """Frees the file; nothing can be read any more."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.data.nodata import without_data
 from intarsia.data.read import decoding
 from intarsia.errors import DataError
 from intarsia.extras import needed
@@ -62,7 +63,8 @@ class GeoTiffSource:
         self.georeference = Georeference(crs.to_wkt() if crs else "", transform) if placed else None
         self.scale = scale_of(crs, transform) if crs else None
         flags = self._rasterio.enums.MaskFlags
-        self._whole = all(kinds == [flags.all_valid] for kinds in self._dataset.mask_flag_enums)
+        seen = [[flags.all_valid], *([[flags.nodata]] if self.dtype.kind == "f" else [])]  # that is NaN then
+        self._masked = any(kinds not in seen for kinds in self._dataset.mask_flag_enums)
 
     def read(self, window: Window) -> NDArray[Any]:
         """See `Source`."""
@@ -70,8 +72,12 @@ class GeoTiffSource:
         return np.ascontiguousarray(self._samples.convert(np.moveaxis(planes, 0, -1)))
 
     def without_data(self, window: Window) -> NDArray[np.bool_] | None:
-        """See `Source`: alpha 0, an internal mask, or nodata in all bands."""
-        return None if self._whole else self._part(window, self._dataset.dataset_mask) == 0
+        """See `Source`: all bands are NaN or nodata, alpha is 0, or a mask within the file says so."""
+        missing = without_data(self.read(window)) if self.dtype.kind == "f" else None
+        if not self._masked:
+            return missing
+        told: NDArray[np.bool_] = self._part(window, self._dataset.dataset_mask) == 0
+        return told if missing is None else told | missing
 
     def _part(self, window: Window, read: Any) -> NDArray[Any]:  # noqa: ANN401  a method of rasterio's
         part = self._rasterio.windows.Window(window.left, window.top, window.width, window.height)

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from intarsia.data.nodata import NODATA
 from intarsia.data.read import IMAGE_SUFFIXES, decoding, with_bands
+from intarsia.data.signatures import TIFF_STARTS
 from intarsia.errors import DataError, SettingsError
 from intarsia.raster.contract import Source, Window
 from intarsia.raster.geotiff import GeoTiffSource
 from intarsia.raster.pictures import Decoded
-from intarsia.raster.samples import NODATA, PLACE_TAGS, TIFF_STARTS, full_pages
+from intarsia.raster.samples import PLACE_TAGS, full_pages
 from intarsia.raster.slides import SLIDE_SUFFIXES, SlideSource, vendor
 from intarsia.raster.tiff import TiffSource
 from intarsia.raster.video import VIDEO_SUFFIXES
@@ -25,7 +27,10 @@ SUFFIXES = IMAGE_SUFFIXES | SLIDE_SUFFIXES | VIDEO_SUFFIXES
 LARGE_BYTES = 128 << 20  # a TIFF that takes more is read window by window
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|/vsi|(s3|gs|https?):", re.IGNORECASE)
-_NO_PLACE = "its place on earth, and what is no data, are not read. Install what does: pip install 'intarsia[geo]'"
+_NO_PLACE = (
+    "its place on earth, and which whole numbers are no data, are not read. Install what does: pip install "
+    "'intarsia[geo]'"
+)
 
 
 def open_source(

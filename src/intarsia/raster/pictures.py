@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.data.nodata import without_data
 from intarsia.data.read import read_image
 from intarsia.raster.contract import Georeference, Scale, Window
 
@@ -45,8 +46,8 @@ class Decoded:
         return self._array[rows, window.left : window.left + window.width]
 
     def without_data(self, window: Window) -> NDArray[np.bool_] | None:
-        """See `Source`: plain pictures say nothing of it."""
-        return None
+        """See `Source`: all bands are NaN."""
+        return without_data(self.read(window))
 
     def close(self) -> None:
         """See `Source`."""

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from intarsia.data.nodata import as_floats, nodata_of
 from intarsia.errors import DataError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 274  # the tag
 PLACE_TAGS = frozenset({33550, 33922, 34264, 34735})  # of GeoTIFF: pixel scale, tie points, matrix, keys
-NODATA = 42113  # the tag of GDAL
 
 CMYK = 5  # photometric interpretations
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
@@ -33,7 +32,7 @@ class Samples:
     Attributes:
         stored: samples of a pixel in the file.
         bands: what they become: without alpha, palettes as 3 colours.
-        dtype: of the bands: uint8, uint16 or float32.
+        dtype: of the bands: uint8, uint16, or float32 with NaN for the number that stands for no data.
         convert: [h, w, stored] as in the file -> [h, w, bands].
     """
 
@@ -62,11 +61,12 @@ def samples_of(page: "TiffPage", path: Path) -> Samples:
             "or has a place. Rewrite it upright."
         )
     if page.dtype not in (np.bool_, np.uint8) or stored > 4 or 0 in page.extrasamples:  # as in data.read
-        dtype = page.dtype if page.dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
         kept = stored - alpha
-        return Samples(
-            stored, kept, dtype.newbyteorder("="), lambda raw: raw[:, :, :kept].astype(dtype, copy=False)
-        )
+        if page.dtype not in (np.uint8, np.uint16):
+            nodata = nodata_of(page)
+            return Samples(stored, kept, np.dtype(np.float32), lambda raw: as_floats(raw[:, :, :kept], nodata))
+        dtype = page.dtype.newbyteorder("=")
+        return Samples(stored, kept, dtype, lambda raw: raw[:, :, :kept].astype(dtype, copy=False))
     return _of_bytes(page, stored, alpha, path)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intarsia.data.read import decoding
+from intarsia.data.signatures import TIFF_STARTS
 from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.extras import needed
 from intarsia.raster.contract import EvenScale, Georeference, Scale, Window
-from intarsia.raster.samples import TIFF_STARTS
 
 SLIDE_SUFFIXES = frozenset({".svs", ".svslide", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif"})
 NEAR = 0.01  # share by which a level may differ from the wanted size of pixel and still be taken as it is

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.data.nodata import without_data
 from intarsia.data.read import MOST_PIXELS, decoding
 from intarsia.errors import DataError
 from intarsia.raster.contract import Georeference, Scale, Window
@@ -161,8 +162,8 @@ class TiffSource:
         return DataError(f"{self.path}: damaged: {number} ({where}) cannot be decoded: {reason.rstrip('.')}.")
 
     def without_data(self, window: Window) -> NDArray[np.bool_] | None:
-        """See `Source`: said by GeoTIFFs only."""
-        return None
+        """See `Source`: all bands are NaN."""
+        return without_data(self.read(window)) if self.dtype.kind == "f" else None
 
     def close(self) -> None:
         """See `Source`."""

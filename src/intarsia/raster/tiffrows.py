@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intarsia.data.nodata import NODATA
 from intarsia.extras import needed
 from intarsia.raster.contract import Georeference
 from intarsia.raster.geotiff import alone
-from intarsia.raster.samples import NODATA, PLACE_TAGS
+from intarsia.raster.samples import PLACE_TAGS
 from intarsia.raster.unfinished import Unfinished
 
 TILE = 256

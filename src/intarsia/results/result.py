@@ -35,8 +35,8 @@ class Result:
     """What a model says of one picture. `np.asarray(result)` is its mask.
 
     Attributes:
-        mask: [H, W] class indices, uint8 (uint16 above 255 classes); `labels.ignore_index` where the file says that
-            there are no data.
+        mask: [H, W] class indices, uint8 (uint16 above 255 classes); `labels.ignore_index` where there are no
+            data: all bands are NaN, or the file says so.
         labels: names and colours of the classes.
         path: of the picture; empty for an array.
         georeference: where it lies; None for most pictures.

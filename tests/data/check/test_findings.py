@@ -140,6 +140,11 @@ def one_of_five_bands(root: Path) -> None:
     as_tiff(mask(root), np.zeros((*SIZE, 5), np.uint8))
 
 
+def mostly_empty(old: np.ndarray) -> np.ndarray:
+    rows = np.arange(len(old))[:, None, None]
+    return np.where(rows < 0.6 * len(old), np.nan, old).astype(np.float32)
+
+
 def noise(old: np.ndarray) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, old.shape, np.uint8)
 
@@ -270,7 +275,8 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "size-differs": lambda root: change(mask(root), lambda old: old[:50]),
     "bands": lambda root: as_tiff(image(root), np.zeros((*SIZE, 5), np.uint8)),
     "bit-depth": lambda root: as_tiff(image(root), np.uint16(read_image(image(root))) * 257),
-    "not-finite": lambda root: as_tiff(image(root), np.full((*SIZE, 3), np.nan, np.float32)),
+    "not-finite": lambda root: as_tiff(image(root), np.full((*SIZE, 3), np.inf, np.float32)),
+    "no-data": lambda root: as_tiff(image(root), mostly_empty(np.array(Image.open(image(root))))),
     "constant-image": lambda root: change(image(root), lambda old: np.full_like(old, 90)),
     "encoding": lambda root: every_mask(root, lambda old: (old > 0).astype(np.uint8) * 255),
     "palette": in_known_colors,

@@ -10,7 +10,7 @@ from PIL import Image
 from intarsia.data.check.findings import Finding
 from intarsia.data.check.inspection import Inspection, inspect
 from intarsia.data.index import open_dataset
-from intarsia.data.pairs import Dataset, Pair
+from intarsia.data.pairs import Dataset, Pair, read_pair
 from intarsia.errors import DataError
 from intarsia.labels import Labels
 from intarsia.synthetic.scenes import write_scenes
@@ -85,6 +85,68 @@ def test_statistics_hold_at_16_bits_with_a_constant_band(tmp_path):
     expected = train.std(axis=(0, 1, 2))
     expected[1] = 1
     assert seen.std == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 5])
+def test_numbers_are_of_the_pixels_that_have_data(tmp_path, bands):
+    """Statistics of a band count what is a number; classes count where any band has one."""
+    rng = np.random.default_rng(0)
+    pairs, images, masks = [], [], []
+    for number in range(4):
+        image = rng.normal(700, 90, (20, 30 + number, bands)).astype(np.float32)
+        image[: 4 * number] = np.nan
+        image[:, 3, -1] = np.nan
+        pair = Pair(f"{number}", tmp_path / f"{number}.tif", tmp_path / f"{number}.png")
+        layout = {"planarconfig": "contig"} if bands > 1 else {}
+        tifffile.imwrite(pair.image, image.squeeze(), photometric="minisblack", **layout)
+        mask = rng.integers(0, 3, image.shape[:2]).astype(np.uint8)
+        Image.fromarray(mask).save(pair.mask)
+        pairs.append(pair)
+        images.append(image)
+        masks.append(mask)
+    dataset = Dataset(tmp_path, {"train": tuple(pairs[:3]), "val": tuple(pairs[3:])})
+    seen = inspect(dataset)
+    train = np.concatenate([image.reshape(-1, bands) for image in images[:3]]).astype(np.float64)
+    assert seen.mean == pytest.approx(np.nanmean(train, axis=0), rel=1e-6)
+    assert seen.std == pytest.approx(np.nanstd(train, axis=0), rel=1e-6)
+    known = [~np.isnan(image).all(axis=2) for image in images]
+    counts = [np.bincount(mask[where], minlength=3) for mask, where in zip(masks, known, strict=True)]
+    assert seen.counts["train"].tolist() == sum(counts[:3]).tolist()
+    assert seen.counts["val"].tolist() == counts[3].tolist()
+    assert seen.ok
+    assert [finding.id for finding in seen.findings if finding.severity != "note"] == ["speckle"]
+    assert the("no-data", seen).pairs == ("val/3",)
+    assert the("no-data", seen).message == (
+        f"1 image with a band of which more than half is no data: {pairs[3].image} (61%). The network sees the "
+        "band's mean there; a pixel without data in all bands counts for nothing."
+    )
+    assert inspect(dataset).looks[2].record == seen.looks[2].record, "recalled as it was"
+    for split, pair in (("train", pairs[0]), ("val", pairs[3])):
+        _, mask = read_pair(pair, seen.labels)
+        assert (mask != 255).sum() == known[pairs.index(pair)].sum(), split
+
+
+def test_a_band_without_a_number_changes_nothing(tmp_path):
+    images = [np.random.default_rng(seed).normal(9, 2, (8, 9, 4)).astype(np.float32) for seed in range(3)]
+    pairs = [Pair(f"{number}", tmp_path / f"{number}.tif", tmp_path / f"{number}.png") for number in range(3)]
+    for pair, image in zip(pairs, images, strict=True):
+        image[:, :, 2] = np.nan
+        tifffile.imwrite(pair.image, image, photometric="minisblack", planarconfig="contig")
+        Image.fromarray(np.eye(8, 9, dtype=np.uint8)).save(pair.mask)
+    seen = inspect(Dataset(tmp_path, {"train": tuple(pairs[:2]), "val": tuple(pairs[2:])}))
+    assert (seen.mean[2], seen.std[2]) == (0, 1)
+    assert seen.mean[3] == pytest.approx(np.mean([image[:, :, 3] for image in images[:2]]), rel=1e-6)
+    assert the("no-data", seen).count == 3
+
+
+def test_an_image_without_data_is_told_as_such(tmp_path):
+    dataset = dataset_of(tmp_path, [stripes(0, 1)] * 3, [np.zeros((24, 24, 3), np.uint8)] * 3)
+    for pair, value in zip(dataset.splits["train"], (np.nan, 5), strict=True):
+        tifffile.imwrite(pair.image, np.full((24, 24, 3), value, np.float32), photometric="rgb")
+    seen = inspect(dataset)
+    assert the("ignored-masks", seen).pairs == the("no-data", seen).pairs == ("train/0",)
+    assert seen.counts["train"].tolist() == [24 * 12] * 2
+    assert seen.mean == (5, 5, 5)
 
 
 def test_size_is_the_median_of_train(tmp_path):
@@ -231,14 +293,14 @@ class TestProblems:
         message = the("size-turned", inspect(dataset)).message
         assert message.endswith("mask of 6x4 (height x width), image of 4x6: one of them is turned by a quarter.")
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_pixels_that_are_no_numbers(self, tmp_path, value):
+    @pytest.mark.parametrize("value", [np.inf, -np.inf])
+    def test_infinite_pixels(self, tmp_path, value):
         dataset = dataset_of(tmp_path, [mask_of(0), mask_of(0)])
         image = dataset.splits["train"][0].image
         pixels = IMAGE.astype(np.float32)
         pixels[2, 3, 1] = value
         tifffile.imwrite(image, pixels, photometric="rgb")
-        assert the("not-finite", inspect(dataset)).message == f"{image}: holds NaN or infinite pixels."
+        assert the("not-finite", inspect(dataset)).message == f"{image}: holds infinite pixels."
 
     def test_many_of_one_kind_are_one_finding_with_the_first_ten(self, tmp_path):
         dataset = dataset_of(tmp_path, [mask_of(0)] * 13)

@@ -38,6 +38,7 @@ class Table:
         owner: [N] index of the mask.
         value: [N] stored value.
         pixels: [N].
+        counted: [N] those of them that count: where the image has data.
         index: [N] class index; the ignore index, or -1 where the value has no meaning.
     """
 
@@ -46,28 +47,39 @@ class Table:
     owner: NDArray[np.int64]
     value: NDArray[np.int64]
     pixels: NDArray[np.int64]
+    counted: NDArray[np.int64]
     index: NDArray[np.int64]
 
     @classmethod
     def of(cls, looks: Sequence[Look], labels: Labels) -> "Table":
         """Brings the masks' values together."""
-        values = [values_of(look.record.mask, labels) for look in looks if look.record.mask is not None]
-        pixels = [look.record.mask.pixels for look in looks if look.record.mask is not None]
-        owner = np.repeat(np.arange(len(values)), [len(part) for part in values])
-        value = np.concatenate(values) if values else np.zeros(0, np.int64)
+        masks = [look.record.mask for look in looks if look.record.mask is not None]
+        owner = np.repeat(np.arange(len(masks)), [len(mask.values) for mask in masks])
+        value = _joined([values_of(mask, labels) for mask in masks])
         distinct, position = np.unique(value, return_inverse=True)
-        index = labels.classes_of(distinct)[position]
-        return cls(looks, labels, owner, value, np.concatenate(pixels) if pixels else value, index)
+        return cls(
+            looks,
+            labels,
+            owner,
+            value,
+            pixels=_joined([mask.pixels for mask in masks]),
+            counted=_joined([mask.counted for mask in masks]),
+            index=labels.classes_of(distinct)[position],
+        )
 
     def counts(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """[C] pixels of each class over the chosen masks [L]."""
+        """[C] pixels that count of each class over the chosen masks [L]."""
         rows = chosen[self.owner] & (self.index >= 0) & (self.index != self.labels.ignore_index)
-        counts = np.bincount(self.index[rows], weights=self.pixels[rows], minlength=len(self.labels))
+        counts = np.bincount(self.index[rows], weights=self.counted[rows], minlength=len(self.labels))
         return np.asarray(counts, dtype=np.int64)
 
     def of_split(self, split: str) -> NDArray[np.bool_]:
         """[L] the masks of a split."""
         return np.array([look.split == split for look in self.looks], dtype=bool)
+
+
+def _joined(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def values_of(record: MaskRecord, labels: Labels) -> NDArray[np.int64]:
@@ -183,12 +195,12 @@ def odd_masks(table: Table, name: Name) -> Iterator[Finding]:
     """Masks of one class, masks without a counted pixel, tiny objects, speckle."""
     ignored = table.labels.ignore_index
     masks = len(table.looks)
-    counted = (table.index >= 0) & (table.index != ignored)
+    counted = (table.index >= 0) & (table.index != ignored) & (table.counted > 0)
     classes_of_all = len(table.labels)
     each, position = np.unique(table.owner[counted] * classes_of_all + table.index[counted], return_inverse=True)
     owner, sums = (
         each // classes_of_all,
-        np.bincount(position, weights=table.pixels[counted]),
+        np.bincount(position, weights=table.counted[counted]),
     )  # each class of a mask
     classes = np.bincount(owner, minlength=masks)
     unread = np.bincount(table.owner[table.index < 0], minlength=masks) > 0

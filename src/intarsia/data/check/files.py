@@ -1,4 +1,4 @@
-"""Examinations of files: strays, what cannot be decoded, sizes, bands, depths, constant pictures."""
+"""Examinations of files: strays, what cannot be decoded, sizes, bands, depths, constant and empty pictures."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ from intarsia.data.check.records import ImageRecord
 from intarsia.data.pairs import Dataset, Stray
 from intarsia.errors import counted, listing
 
+_MOSTLY = 0.5  # share of the pixels of a band
 _SETTINGS = {"size-exif": ('mend = ["exif"]',), "size-scaled": ('mend = ["resize"]',)}
 
 
@@ -55,7 +56,7 @@ def _concerned(look: Look, about: str) -> str:
 
 
 def odd_ones(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Finding]:
-    """Images unlike the others in bands or depth, and constant ones."""
+    """Images unlike the others in bands or depth, constant ones, and those that are mostly without data."""
     images = [(look, look.record.image) for look in looks if look.record.image is not None]
     bands = Counter(image.bands for _, image in images)
     if len(bands) > 1 and set(bands) != {1, 3}:
@@ -76,6 +77,17 @@ def odd_ones(looks: Sequence[Look], name: Callable[[Look], str]) -> Iterator[Fin
             files=first_files([look.pair.image for look in constant]),
             pairs=tuple(map(name, constant)),
             exclude=tuple(map(name, constant)),
+        )
+    empty = [(look, image) for look, image in images if image.unknown > _MOSTLY]
+    if empty:
+        shown = listing(f"{look.pair.image} ({image.unknown:.0%})" for look, image in empty)
+        yield Finding(
+            "no-data",
+            f"{counted(len(empty), 'image')} with a band of which more than half is no data: {shown}. The network "
+            "sees the band's mean there; a pixel without data in all bands counts for nothing.",
+            count=len(empty),
+            files=first_files([look.pair.image for look, _ in empty]),
+            pairs=tuple(name(look) for look, _ in empty),
         )
 
 

@@ -95,7 +95,14 @@ KINDS: dict[str, Kind] = {
         "error", "images of 8 bits beside images of 16 bits or floats", "convert the few; `--fix` leaves them out"
     ),
     "not-finite": Kind(
-        "error", "images with NaN or infinite pixels", "write them again without; `--fix` leaves the pair out"
+        "error",
+        "images with infinite pixels",
+        "write them again, with NaN where nothing is known; `--fix` leaves the pair out",
+    ),
+    "no-data": Kind(
+        "note",
+        "images with a band of which more than half is no data",
+        "none needed if that is so; cut the images closer, or `exclude` the pairs, where too little is left",
     ),
     "constant-image": Kind("warning", "images of one single colour", "remove them; `--fix` leaves the pair out"),
     # What the values mean

@@ -36,11 +36,11 @@ class Inspection:
         labels: the classes; None where nobody can tell.
         encoding: what the masks are, in words.
         bands: bands of the images; 3 where some have 1 and others 3.
-        mean: for each band, over all training pixels, in the files' own units.
+        mean: for each band, over all training pixels that are numbers, in the files' own units.
         std: the same; never 0.
         dtype: of the training images: uint8, uint16 or float32; the commonest.
         size: median height and width of the training images.
-        counts: {split: [C] pixels of each class}.
+        counts: {split: [C] pixels of each class, where the image has data}.
         weights: of the classes, as training would take them.
         decoded_bytes: of all images and masks together, in memory.
     """
@@ -251,15 +251,15 @@ def _splits(dataset: Dataset, looks: Sequence[Look]) -> list[Finding]:
 
 
 def _statistics(train: Sequence[Look]) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
-    """Bands, and mean and standard deviation of each over all pixels."""
+    """Bands, and mean and standard deviation of each over all pixels that are numbers."""
     images = [look.record.image for look in train if look.record.image is not None]
     if not images:
         return 0, (), ()
     bands = max(image.bands for image in images)
     fitting = [image for image in images if image.bands in (1, bands)]
-    pixels = np.array([image.size[0] * image.size[1] for image in fitting], dtype=np.float64)
+    pixels = np.array([np.broadcast_to(image.numbers, bands) for image in fitting])
     moments = np.zeros((2, bands))
-    for share, image in zip(pixels / pixels.sum(), fitting, strict=True):
+    for share, image in zip(pixels / np.maximum(pixels.sum(axis=0), 1), fitting, strict=True):
         moments += share * image.means
     mean, square = moments
     std = np.sqrt(np.maximum(square - mean**2, 0))

@@ -20,8 +20,10 @@ from intarsia.data.check.features import (
     surroundings,
     thumbnail,
 )
+from intarsia.data.nodata import without_data
 from intarsia.data.pairs import Pair, fit_mask, same_shape
-from intarsia.data.read import Undecodable, decode_mask, named_otherwise, orientation, read_image, stored_values
+from intarsia.data.read import Undecodable, decode_mask, orientation, read_image, stored_values
+from intarsia.data.signatures import named_otherwise
 from intarsia.data.sources import path_of, read_source
 from intarsia.errors import DataError
 from intarsia.labels import Encoding, count_values
@@ -39,8 +41,9 @@ class ImageRecord:
     Attributes:
         size: (height, width), upright.
         dtype: of its pixels: uint8, uint16 or float32.
-        moments: [2, bands] mean and mean square of each band, in the file's own units; float64.
-        constant: whether all its pixels are equal.
+        moments: [3, bands] pixels of each band that are numbers, their mean and mean square, in the file's own
+            units; float64.
+        constant: whether all its pixels are equal, those without data aside.
         thumb: [12, 12] grey, stretched; for near duplicates.
     """
 
@@ -51,14 +54,28 @@ class ImageRecord:
     thumb: bytes
 
     @property
+    def numbers(self) -> NDArray[np.float64]:
+        """[bands] pixels that are numbers, and not NaN."""
+        return np.asarray(self._moments[0])
+
+    @property
     def means(self) -> NDArray[np.float64]:
-        """[2, bands] mean and mean square of each band."""
-        return np.frombuffer(self.moments).reshape(2, -1)
+        """[2, bands] mean and mean square of each band, over those pixels."""
+        return np.asarray(self._moments[1:])
 
     @property
     def bands(self) -> int:
         """Bands of the image."""
-        return len(self.moments) // (2 * np.dtype(np.float64).itemsize)
+        return len(self._moments[0])
+
+    @property
+    def unknown(self) -> float:
+        """Share of its pixels that are no number, in the band that has most of them."""
+        return 1 - float(self.numbers.min()) / (self.size[0] * self.size[1])
+
+    @property
+    def _moments(self) -> NDArray[np.float64]:
+        return np.frombuffer(self.moments, dtype=np.float64).reshape(3, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,7 @@ class MaskRecord:
             int64; empty where all values are small, as class indices are.
         touching: [N, 3] positions of two values and how often they touch on a grid; uint32.
         isolated: pixels unlike all their neighbours.
+        known: pixels of each where the image has data; int64; empty where it has them everywhere.
     """
 
     kind: str
@@ -90,6 +108,7 @@ class MaskRecord:
     palette: bytes
     touching: bytes
     isolated: int
+    known: bytes = b""
 
     @property
     def values(self) -> NDArray[np.int64]:
@@ -100,6 +119,11 @@ class MaskRecord:
     def pixels(self) -> NDArray[np.int64]:
         """[N] pixels of each value."""
         return np.frombuffer(self.counts, dtype=np.int64)
+
+    @property
+    def counted(self) -> NDArray[np.int64]:
+        """[N] pixels of each value that count: where the image has data."""
+        return np.frombuffer(self.known, dtype=np.int64) if self.known else self.pixels
 
     @property
     def inner(self) -> NDArray[np.int64]:
@@ -170,10 +194,9 @@ def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
     """
     try:
         image = read_image(pair.image)
-        if image.dtype == np.float32 and not np.isfinite(image).all():
-            return Record("not-finite", f"{pair.image}: holds NaN or infinite pixels.")
-        picture = small_picture(image)
-        about_image = _about_image(image, picture)
+        if image.dtype == np.float32 and np.isinf(image).any():
+            return Record("not-finite", f"{pair.image}: holds infinite pixels.")
+        about_image, picture = _about_image(image)
         kind, stored, palette, bits, lossy = _stored(pair, image.shape[:2], encoding)
     except Undecodable as error:
         return Record(error.finding, str(error))
@@ -190,6 +213,7 @@ def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
         most = np.sort(np.argsort(pixels)[-MOST_VALUES:])
         values, pixels = values[most], pixels[most]
     speckle, inner = surroundings(stored)
+    missing = without_data(image)
     about_mask = MaskRecord(
         kind,
         bits,
@@ -197,19 +221,20 @@ def look_at(pair: Pair, encoding: Encoding | None = None) -> Record:
         distinct,
         values.astype(np.uint32).tobytes(),
         pixels.tobytes(),
-        _inside(stored, inner, values).tobytes() if values[-1] > _SMALL_VALUES else b"",
+        _pixels_of(values, stored[1:-1, 1:-1][inner]).tobytes() if values[-1] > _SMALL_VALUES else b"",
         b"" if palette is None else palette[np.minimum(values, len(palette) - 1)].tobytes(),
         b"" if distinct > MOST_VALUES else neighbours(small, values).tobytes(),
         speckle,
+        b"" if missing is None or not missing.any() else _pixels_of(values, stored[~missing]).tobytes(),
     )
     mistyped = "; ".join(f"{path} holds a {kind}" for path in pair.files if (kind := named_otherwise(path)))
     aligned = alignment(picture, small)
     return Record("", "", about_image, about_mask, aligned.packed() if aligned else b"", mistyped)
 
 
-def _inside(stored: NDArray[Any], inner: NDArray[np.bool_], values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[N] pixels of each value that lie inside an area of it."""
-    found, pixels = count_values(stored[1:-1, 1:-1][inner])
+def _pixels_of(values: NDArray[np.int64], chosen: NDArray[Any]) -> NDArray[np.int64]:
+    """[N] how often each value is among chosen pixels of a mask."""
+    found, pixels = count_values(chosen)
     counts = np.zeros(len(values), dtype=np.int64)
     known = np.isin(found, values)
     counts[np.searchsorted(values, found[known])] = pixels[known]
@@ -241,18 +266,32 @@ def _stored(
 _PACKING = np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
 
 
-def _about_image(image: NDArray[Any], picture: NDArray[np.float32]) -> ImageRecord:
-    means: list[float] = []
-    squares: list[float] = []
-    for first in range(0, image.shape[2], _OPENCV_BANDS):
-        bands = np.ascontiguousarray(image[:, :, first : first + _OPENCV_BANDS])
-        mean, std = cv2.meanStdDev(bands)
-        means += mean.ravel().tolist()
-        squares += (mean.ravel() ** 2 + std.ravel() ** 2).tolist()
-    constant = not picture.any() and bool((image == image[:1, :1]).all())
+def _about_image(image: NDArray[Any]) -> tuple[ImageRecord, NDArray[np.float32]]:
+    """What is kept of an image, and the small picture of it."""
+    moments = _moments(image)
     size = (image.shape[0], image.shape[1])
-    moments = np.array([means, squares], dtype=np.float64).tobytes()
-    return ImageRecord(size, sys.intern(image.dtype.name), moments, constant, thumbnail(picture).tobytes())
+    if moments[0].min() < size[0] * size[1]:
+        image = np.where(np.isnan(image), moments[1].astype(image.dtype), image)
+    picture = small_picture(image)
+    constant = not picture.any() and bool((image == image[:1, :1]).all())
+    thumb = thumbnail(picture).tobytes()
+    return ImageRecord(size, sys.intern(image.dtype.name), moments.tobytes(), constant, thumb), picture
+
+
+def _moments(image: NDArray[Any]) -> NDArray[np.float64]:
+    """[3, bands] pixels that are numbers, their mean and mean square; 0 where there are none."""
+    numbers = ~np.isnan(image) if image.dtype.kind == "f" else np.ones((1, 1, 1), dtype=np.bool_)
+    whole = bool(numbers.all())
+    together = _OPENCV_BANDS if whole else 1
+    moments = np.full((3, image.shape[2]), image.shape[0] * image.shape[1], dtype=np.float64)
+    for first in range(0, image.shape[2], together):
+        bands = slice(first, first + together)
+        mask = None if whole else np.ascontiguousarray(numbers[:, :, first], dtype=np.uint8)
+        mean, std = (one.ravel() for one in cv2.meanStdDev(np.ascontiguousarray(image[:, :, bands]), mask=mask))
+        moments[1:, bands] = mean, mean**2 + std**2
+        if mask is not None:
+            moments[0, first] = np.count_nonzero(mask)
+    return moments
 
 
 def _size_trouble(pair: Pair, image: tuple[int, ...], mask: tuple[int, ...]) -> tuple[str, str]:
