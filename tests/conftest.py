@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from PIL import Image
 
 from intarsia.data.pairs import Dataset, Pair
 from intarsia.synthetic.scenes import write_scenes
+
+# A shell's background jobs ignore it, and so would all programs that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -168,7 +168,9 @@ class Task:
         records = Records(self.out).read()
         for job in self.jobs:
             record = records.get(str(job.relative))
-            if record and record.picture != str(job.path.absolute()) and record.stamp != Stamp.of(job.path):
+            if record is None or record.picture == str(job.path.absolute()) or record.stamp == Stamp.of(job.path):
+                continue
+            if any(is_finished(self.out, name, job.relative, job.path) for name in record.save):
                 raise SettingsError(
                     f"--out {self.out}: holds results of {record.picture}, which those of {job.path} would "
                     "overwrite. Choose another folder."
@@ -230,7 +232,7 @@ def _told_by(manifest: Path) -> dict[str, Any] | None:
         return None
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else {}
 
 
 def _refuse_others_files(task: Task) -> None:
@@ -259,12 +261,10 @@ def _differing(found: dict[str, Any], own: dict[str, Any]) -> str:
     """In which way results are others; empty where they are not."""
     if found.get("model") != own["model"]:
         return "another model"
-    before, now = found.get("options", {}), own["options"]
-    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     defaults = PredictOptions().model_dump(mode="json")
-    told = [
-        f"{name}: {before.get(name, defaults.get(name))}, not {now.get(name, defaults[name])}" for name in names
-    ]
+    before, now = {**defaults, **found.get("options", {})}, {**defaults, **own["options"]}
+    names = sorted(name for name in before if before[name] != now.get(name))
+    told = [f"{name}: {before[name]}, not {now.get(name)}" for name in names]
     return f"other options ({', '.join(told)})" if told else ""
 
 

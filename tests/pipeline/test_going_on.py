@@ -67,6 +67,17 @@ def test_another_folders_picture_of_the_same_name_is_refused(predictor: Predicto
     with pytest.raises(SettingsError, match=words):
         predict(predictor, second.parent, tmp_path / "out")
     assert (tmp_path / "out/masks/a.png").read_bytes() == kept
+    (tmp_path / "out/masks/a.png").unlink()
+    assert told(predict(predictor, second.parent, tmp_path / "out")) == (["a"], [])
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"model": "x"}', b'{"options": 3}', b"\xff"], ids=str)
+def test_a_manifest_that_is_none_is_refused(content: bytes, predictor: Predictor, tmp_path: Path) -> None:
+    photo = write_photo(tmp_path / "a.png")
+    predict(predictor, photo, tmp_path / "out")
+    (tmp_path / "out" / MANIFEST).write_bytes(content)
+    with pytest.raises(SettingsError, match=r"holds results of another model\. Choose another folder, or rem"):
+        predict(predictor, photo, tmp_path / "out")
 
 
 def test_a_folder_that_was_moved_is_finished_all_the_same(predictor: Predictor, tmp_path: Path) -> None:
