@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from intarsia.signals import stop_request
+from intarsia.signals import stop_request, stopping_between
 
 pytestmark = pytest.mark.timeout(30)  # a signal that gets lost would be waited for
 STOPPERS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -103,6 +103,37 @@ def test_outside_the_main_thread_nothing_is_noted() -> None:
     thread.start()
     thread.join()
     assert seen == [False, None, signal.getsignal(signal.SIGINT)]
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As in a shell's background jobs."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopping_between() as stop:
+            signal.raise_signal(signal.SIGINT)
+            stop.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def give_up(noted: list[int]) -> None:
+    with stopping_between() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert noted == []
+        stop.check()
+
+
+def test_work_that_is_given_up_ends_even_where_the_callers_handler_only_notes() -> None:
+    noted: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: noted.append(number))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            give_up(noted)
+        with stopping_between():
+            signal.raise_signal(signal.SIGTERM)  # nothing was given up
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert noted == [signal.SIGTERM] * 2
 
 
 BETWEEN = """

@@ -12,17 +12,17 @@ from typing import TypeVar
 
 import torch
 
-_MOST_AT_ONCE = 8  # threads
+_MOST_THREADS = 8
 
 T = TypeVar("T")
 
 
-def at_once(cores: int) -> int:
+def threads_for(cores: int) -> int:
     """How many threads share the cores: up to 8 have one each; more go to 5 to 8, where the fewest are idle.
 
     Of 12 cores six threads have two each, where eight would have one; by divisors, 13 would go to one thread.
     """
-    few = range(min(cores, _MOST_AT_ONCE // 2 + 1), min(cores, _MOST_AT_ONCE) + 1)
+    few = range(min(cores, _MOST_THREADS // 2 + 1), min(cores, _MOST_THREADS) + 1)
     return max(few, key=lambda threads: (cores // threads * threads, threads))
 
 

@@ -37,6 +37,15 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
         raise MachineError(f"{path}: cannot be written: {reason}.") from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns trouble with a file of our own into a `MachineError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(f"{path}: cannot be read: {error.strerror or error}.") from error
+
+
 def _free(path: Path) -> int:
     """Bytes that are free on the disk of a path, or of the nearest folder above it that there is."""
     return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intarsia.ahead import mapped
-from intarsia.cores import CORES, at_once
+from intarsia.cores import CORES, threads_for
 from intarsia.data.dataset import to_tensor
 from intarsia.errors import MachineError
 from intarsia.memory import is_out_of_memory, memory_of
@@ -130,13 +130,13 @@ def several_at_once(model: Model, *, alone: bool = False) -> Iterator[int]:
         model: that is asked.
         alone: one in any case.
     """
-    threads = 1 if alone else _at_once(model)
+    threads = 1 if alone else _askers(model)
     with CORES.shared(threads):
         yield threads
 
 
-def _at_once(model: Model) -> int:
-    return at_once(CORES.number()) if model.mean.device.type == "cpu" else 1
+def _askers(model: Model) -> int:
+    return threads_for(CORES.number()) if model.mean.device.type == "cpu" else 1
 
 
 def tiling_for(

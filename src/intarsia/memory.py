@@ -1,10 +1,13 @@
 """How much memory there is, and errors that say that there is no more."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+
+from intarsia.errors import MachineError
 
 _WORDS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of torch's errors on CPUs and of cuDNN's
 
@@ -27,3 +30,19 @@ def memory_of(device: torch.device) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is full; some of torch's say so only in words."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in _WORDS)
+
+
+@contextmanager
+def enough_memory(advice: str) -> Iterator[None]:
+    """Tells of full memory within as of a matter of the machine, with what to do about it.
+
+    Raises:
+        MachineError: memory is full.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise MachineError(f"Memory is full: {reason}. {advice}") from None

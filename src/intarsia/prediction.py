@@ -6,7 +6,8 @@ they are of, so that another model's are never taken for finished; `records` say
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,20 +17,19 @@ import torch
 
 from intarsia.distributed import joined
 from intarsia.errors import SettingsError, did_you_mean
-from intarsia.files import make_folder, sweep, write_first, write_whole
+from intarsia.files import make_folder, reading, sweep, write_first, write_whole
 from intarsia.inputs import find_images
 from intarsia.loading import Predictor, load
 from intarsia.options import PredictOptions, make_options
 from intarsia.pipeline.flow import Outcome, Pipeline
 from intarsia.pipeline.jobs import Job, chunks_of
-from intarsia.pipeline.records import Record, Records, Stamp
+from intarsia.pipeline.records import FOLDER, Record, Records, Stamp, agreed
 from intarsia.results.outputs import all_outputs, is_finished
 from intarsia.results.plan import Plan
-from intarsia.results.summaries import summarise
+from intarsia.results.summaries import SUMMARISED, summarise
 
 _PATIENCE = timedelta(days=30)  # of a process that is done for one that is at a slide
 MANIFEST = "prediction.json"
-_PIXELS = "pixels_in_one_piece"
 _NOT_OF_THE_RESULTS = {"shard", "compile", "batch"}  # options that may differ between calls that fill one folder
 
 
@@ -93,10 +93,10 @@ def predict(
     with joined(patience=_PATIENCE, advice="the same command again goes on") as world:
         jobs = jobs_of(inputs, folder)
         predictor = model if isinstance(model, Predictor) else load(model, device)
-        task = Task(folder, names, jobs, predictor.plan(chosen))
+        task = Task(folder, names, jobs, predictor.plan(chosen), Records(folder))
         number, of = chosen.shard
-        pixels = world.told(lambda: begin(task, predictor, alone=world.size == of == 1))
-        task = task.within(pixels)
+        world.told(lambda: begin(task, predictor, alone=world.size == of == 1))
+        task = task.within(world.told(task.agreed))
         own = chunks_of(jobs)[(number - 1) * world.size + world.rank :: of * world.size]
         everyone = world.collected(do(task, own, progress))
         return ended(task, everyone, world.told(task.summarised))
@@ -135,29 +135,37 @@ class Task:
         save: names of outputs.
         jobs: the pictures.
         plan: how.
+        records: of what is finished.
     """
 
     out: Path
     save: tuple[str, ...]
     jobs: Sequence[Job]
     plan: Plan
+    records: Records
 
-    def within(self, pixels: int | None) -> "Task":
-        """The same, with at most so many pixels in one piece; None for what this machine takes."""
+    def agreed(self) -> int:
+        """Pixels of the largest picture or tile in one piece, as whoever was first has chosen by its memory."""
+        return agreed(self.out, self.plan.room)
+
+    def within(self, pixels: int) -> "Task":
+        """The same, with at most so many pixels in one piece."""
         return replace(self, plan=replace(self.plan, fits=pixels))
 
     def finished(self, stamps: Mapping[Job, Stamp]) -> dict[Job, Record]:
         """The records of those pictures whose results are all there, and that are as they were then."""
-        records = Records(self.out).read()
+        return self._finished(stamps, self.records.known)
+
+    def _finished(self, stamps: Mapping[Job, Stamp], records: Mapping[str, Record]) -> dict[Job, Record]:
         found = {}
         for job, stamp in stamps.items():
             record = records.get(str(job.relative))
-            if record and record.stamp == stamp and set(self.save) <= set(record.save) and self._holds(job):
+            if record and record.stamp == stamp and record.is_of(job.path) and set(self.save) <= set(record.save):
                 found[job] = record
-        return found
+        return {job: record for job, record in found.items() if self._holds(job, self.save, all)}
 
-    def _holds(self, job: Job) -> bool:
-        return all(is_finished(self.out, name, job.relative, job.path) for name in self.save)
+    def _holds(self, job: Job, save: Sequence[str], which: Callable[[Iterable[bool]], bool]) -> bool:
+        return which(is_finished(self.out, name, job.relative, job.path) for name in save)
 
     def refuse_others(self) -> None:
         """Makes sure that nothing is overwritten but earlier results of the same pictures.
@@ -165,12 +173,9 @@ class Task:
         Raises:
             SettingsError: there are results of other pictures with these names.
         """
-        records = Records(self.out).read()
         for job in self.jobs:
-            record = records.get(str(job.relative))
-            if record is None or record.picture == str(job.path.absolute()) or record.stamp == Stamp.of(job.path):
-                continue
-            if any(is_finished(self.out, name, job.relative, job.path) for name in record.save):
+            record = self.records.known.get(str(job.relative))
+            if record and not record.is_of(job.path) and self._holds(job, record.save, any):
                 raise SettingsError(
                     f"--out {self.out}: holds results of {record.picture}, which those of {job.path} would "
                     "overwrite. Choose another folder."
@@ -178,20 +183,20 @@ class Task:
 
     def summarised(self) -> list[str]:
         """What should be known of all pictures together, once that is written."""
-        return summarise(self.out, self.save, [job.relative for job in self.jobs], self.plan)
+        if SUMMARISED.isdisjoint(self.save):
+            return []
+        there = self._finished({job: Stamp.of(job.path) for job in self.jobs}, self.records.read())
+        pictures = [job.relative for job in self.jobs if job in there]
+        return summarise(self.out, self.save, pictures, len(self.jobs), self.plan)
 
 
-def begin(task: Task, predictor: Predictor, *, alone: bool, tells_pixels: bool = True) -> int | None:
+def begin(task: Task, predictor: Predictor, *, alone: bool) -> None:
     """Makes the folder of the results, or makes sure that what it holds belongs to these.
 
     Args:
         task: what will be done.
         predictor: with which model.
         alone: whether nobody else writes there now; then what was left unfinished is removed.
-        tells_pixels: whether this machine and device are those that predict, so that their memory decides on tiles.
-
-    Returns:
-        Pixels of the largest picture or tile in one piece, as whoever began has chosen, so that all get the same.
 
     Raises:
         SettingsError: it holds other files, or results of another model, other options or other pictures.
@@ -203,8 +208,6 @@ def begin(task: Task, predictor: Predictor, *, alone: bool, tells_pixels: bool =
         "model": _fingerprint(predictor),
         "options": task.plan.options.model_dump(mode="json", exclude=_NOT_OF_THE_RESULTS, exclude_defaults=True),
     }
-    if tells_pixels:
-        own[_PIXELS] = task.plan.room
     content = json.dumps(own, indent=2).encode() + b"\n"
     found = _told_by(manifest)
     if found is None:
@@ -215,21 +218,20 @@ def begin(task: Task, predictor: Predictor, *, alone: bool, tells_pixels: bool =
         if not alone or _holds_results(out):  # without any, a call has failed at once
             raise SettingsError(f"--out {out}: holds results of {differing}. Choose another folder, or remove it.")
         write_whole(manifest, content)
-        found = own
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
     task.refuse_others()
     if alone:  # what other processes are at is not to be swept away
         tidy(out)
-        Records(out).merge()
-    pixels = found.get(_PIXELS)
-    return pixels if isinstance(pixels, int) and pixels > 0 else None
+        task.records.merge()
 
 
 def _told_by(manifest: Path) -> dict[str, Any] | None:
     """What the results in a folder are of; nothing, where it is not ours."""
     try:
-        found = json.loads(manifest.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        with reading(manifest):
+            if not manifest.exists():
+                return None
+            found = json.loads(manifest.read_bytes())
     except ValueError:
         return {}
     return found if isinstance(found, dict) and isinstance(found.get("options"), dict) else {}
@@ -253,7 +255,7 @@ def _holds_results(out: Path) -> bool:
 def tidy(out: Path) -> None:
     """Removes what processes that were killed left unfinished, among the results alone."""
     results = {path.parent for name in all_outputs() for path in (out / name).rglob(".*.tmp")}
-    for folder in (out, *results):
+    for folder in (out, out / FOLDER, *results):
         sweep(folder)
 
 
@@ -284,7 +286,8 @@ def do(
     stamps = {job: Stamp.of(job.path) for chunk in chunks for job in chunk}
     finished = task.finished(stamps)
     waiting = [chunk for chunk in chunks if not finished.keys() >= set(chunk)]
-    outcome = Pipeline(task.plan, task.out, task.save, progress).run(waiting, stamps, finished.keys())
+    pipeline = Pipeline(task.plan, task.out, task.save, task.records, progress)
+    outcome = pipeline.run(waiting, stamps, finished.keys())
     return outcome, known(finished, outcome)
 
 

@@ -23,7 +23,7 @@ from intarsia.loading import load
 from intarsia.options import PredictOptions
 from intarsia.pipeline.flow import Outcome
 from intarsia.pipeline.jobs import Job, chunks_of, portions
-from intarsia.pipeline.records import Stamp
+from intarsia.pipeline.records import Records, Stamp
 from intarsia.prediction import MANIFEST, Prediction, Task, begin, checked, do, ended, jobs_of, known, tidy
 
 _EACH = 8  # parcels for each worker, so that all end at about the same time
@@ -86,8 +86,9 @@ def predict_on_ray(  # noqa: PLR0913 - those of predict, and what a worker is
     jobs = jobs_of(inputs, folder)
     errand = Errand(Path(model).absolute(), folder.absolute(), names, chosen, "cuda" if gpus else "cpu", cpus)
     predictor = load(errand.model, "cpu")  # only looked at
-    task = Task(folder, names, jobs, predictor.plan(chosen.model_copy(update={"compile": False})))
-    begin(task, predictor, alone=of == 1, tells_pixels=not gpus)
+    plan = predictor.plan(chosen.model_copy(update={"compile": False}))
+    task = Task(folder, names, jobs, plan, Records(folder))
+    begin(task, predictor, alone=of == 1)
     chunks = chunks_of(jobs)[number - 1 :: of]
     there = task.finished({job: Stamp.of(job.path) for chunk in chunks for job in chunk})
     waiting = [chunk for chunk in chunks if not there.keys() >= set(chunk)]
@@ -182,15 +183,15 @@ class Worker:
                 "on a file system that all workers see."
             )
         predictor = load(errand.model, errand.device)
-        task = Task(errand.out, errand.save, (), predictor.plan(errand.options))
+        task = Task(errand.out, errand.save, (), predictor.plan(errand.options), Records(errand.out))
         try:
-            pixels = begin(task, predictor, alone=False)
+            begin(task, predictor, alone=False)
         except SettingsError as error:
             raise MachineError(
                 f"{errand.model}: is not what it was where the job was started ({error}). Give a model on a file "
                 "system that all workers see, and that nobody is training."
             ) from None
-        return task.within(pixels)
+        return task.within(task.agreed())
 
 
 def _dealt(chunks: Sequence[Sequence[Job]], workers: int) -> list[dict[str, str]]:

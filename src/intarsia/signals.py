@@ -46,7 +46,8 @@ def stop_request() -> Iterator[StopRequest]:
 
     Of the processes of `torchrun`, which may get one Ctrl-C twice, only a second one some seconds later.
 
-    Outside the main thread, where Python allows no signal handlers, nothing is ever noted.
+    Outside the main thread, where Python allows no signal handlers, nothing is ever noted; nor is a signal that is
+    ignored, as a shell's background jobs ignore SIGINT.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -60,7 +61,8 @@ def stop_request() -> Iterator[StopRequest]:
             raise KeyboardInterrupt
         request.signal, request.at = signal.Signals(number), time.monotonic()
 
-    before = {number: signal.signal(number, note) for number in _STOPPERS}
+    heard = [number for number in _STOPPERS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield request
     finally:
@@ -74,10 +76,18 @@ def stopping_between() -> Iterator[StopRequest]:
 
     For work with threads: an exception at any moment, even while one of them is being started, could leave it
     running, and a thread that computes while Python ends takes the process down with it.
+
+    Raises:
+        KeyboardInterrupt: the work was given up, and the caller's own handler has only noted the signal.
     """
+    given_up = False
     try:
         with stop_request() as request:
             yield request
+    except Stopped:
+        given_up = True
     finally:
         if request.signal is not None:
             signal.raise_signal(request.signal)
+    if given_up:
+        raise KeyboardInterrupt

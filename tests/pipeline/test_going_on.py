@@ -1,9 +1,8 @@
 """The same call again: what is finished stays, and only what is finished counts as that."""
 
-import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import tifffile
 import torch
 from PIL import Image
 
-from intarsia.errors import MachineError, SettingsError
+from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.loading import Predictor, load
+from intarsia.pipeline.framewise import gathered
 from intarsia.pipeline.records import FOLDER
 from intarsia.prediction import MANIFEST, Prediction, predict
 from intarsia.raster.video import VideoWriter
@@ -80,6 +80,18 @@ def test_a_manifest_that_is_none_is_refused(content: bytes, predictor: Predictor
         predict(predictor, photo, tmp_path / "out")
 
 
+def test_files_of_one_size_and_time_are_told_apart_by_their_place(predictor: Predictor, tmp_path: Path) -> None:
+    """Uncompressed frames of two cameras, unpacked from an archive."""
+    left, right = (write_photo(tmp_path / name / "000123.bmp", seed=len(name)) for name in ("left", "right"))
+    for path in (left, right):
+        os.utime(path, ns=(0, 10**18))
+    predict(predictor, left, tmp_path / "out")
+    with pytest.raises(SettingsError, match=r"holds results of .*left/000123\.bmp, which those of .*right"):
+        predict(predictor, right, tmp_path / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "left")  # another way to the same file
+    assert told(predict(predictor, tmp_path / "link/000123.bmp", tmp_path / "out")) == ([], ["000123"])
+
+
 def test_a_folder_that_was_moved_is_finished_all_the_same(predictor: Predictor, tmp_path: Path) -> None:
     write_photo(tmp_path / "in/a.png")
     predict(predictor, tmp_path / "in", tmp_path / "out")
@@ -98,18 +110,19 @@ def test_a_result_that_was_removed_is_made_again(predictor: Predictor, tmp_path:
     assert told(predict(predictor, tmp_path / "in", tmp_path / "out")) == (["a", "b"], [])
 
 
-def test_a_finished_picture_that_is_gone_is_told_once(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_finished_picture_that_is_damaged_now_is_told_once(predictor: Predictor, tmp_path: Path) -> None:
     """In a batch with one that is not finished: all of the batch are read."""
-    for name in "ab":
-        write_photo(tmp_path / "in" / f"{name}.png")
-    predict(predictor, tmp_path / "in", tmp_path / "out")
-    kept = (tmp_path / "in/a.png").stat()
-    (tmp_path / "in/a.png").write_bytes(b"x" * kept.st_size)
-    os.utime(tmp_path / "in/a.png", ns=(kept.st_atime_ns, kept.st_mtime_ns))
-    (tmp_path / "out/masks/b.png").unlink()
+    for number in range(64):
+        write_photo(tmp_path / "in" / f"{number:02d}.png", size=(8, 9))
+    predict(predictor, tmp_path / "in", tmp_path / "out", {"batch": 8})
+    kept = (tmp_path / "in/08.png").stat()
+    (tmp_path / "in/08.png").write_bytes(b"x" * kept.st_size)
+    os.utime(tmp_path / "in/08.png", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    (tmp_path / "out/masks/10.png").unlink()
     done = predict(predictor, tmp_path / "in", tmp_path / "out", {"batch": 8})
-    assert told(done) == (["b"], [])
-    assert [path.name for path, _ in done.failed] == ["a.png"]
+    assert list(map(str, done.written)) == ["09", *map(str, range(10, 16))]
+    assert [path.name for path, _ in done.failed] == ["08.png"]
+    assert len(done.finished) == 56
 
 
 def damaged_stack(folder: Path) -> Path:
@@ -159,7 +172,6 @@ def test_whoever_goes_on_takes_the_tiles_of_whoever_began(
     with monkeypatch.context() as little:
         little.setattr("intarsia.inference.memory_of", lambda device: 1)
         done = predict(predictor, tmp_path / "in", tmp_path / "out")
-    assert json.loads((tmp_path / "out" / MANIFEST).read_bytes())["pixels_in_one_piece"] == 1
     mask = (tmp_path / "out/masks/a.png").read_bytes()
     whole = predict(predictor, tmp_path / "in", tmp_path / "whole")
     assert (tmp_path / "whole/masks/a.png").read_bytes() != mask
@@ -181,17 +193,103 @@ def full(monkeypatch: pytest.MonkeyPatch, predictor: Predictor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("width", "options", "words"),
     [
-        ({}, r"^30x40 pixels do not fit into .* of cpu in one piece: .*allocate.* a smaller tile, such as --tile"),
-        ({"batch": 2}, r"^2 pictures or tiles of 30x40 pixels do not fit into .* of cpu at once: .*--batch 1\.$"),
+        (
+            40,
+            {},
+            r"^30x40 pixels do not fit into .* of cpu in one piece: .*allocate.* such as --tile 256\.$",
+        ),
+        (
+            80,
+            {"tile": 40, "overlap": 0, "batch": 2},
+            r"^2 pictures or tiles of 30x40 pixels do not fit into .* of cpu at once: .*--batch 1\.$",
+        ),
     ],
     ids=["one", "two"],
 )
 def test_full_memory_is_told_with_the_cure(
-    options: dict[str, int], words: str, full: None, predictor: Predictor, tmp_path: Path
+    width: int, options: dict[str, int], words: str, full: None, predictor: Predictor, tmp_path: Path
 ) -> None:
-    for name in "ab":
-        write_photo(tmp_path / "in" / f"{name}.png", size=(30, 40))
+    write_photo(tmp_path / "in" / "a.png", size=(30, width))
     with pytest.raises(MachineError, match=words):
         predict(predictor, tmp_path / "in", tmp_path / "out", options)
+
+
+def test_full_memory_is_told_wherever_it_is_met(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a thread that writes, say, where probabilities are made of logits."""
+    monkeypatch.setattr("intarsia.results.writing.classes_of", lambda logits, thresholds: torch.empty(1 << 55))
+    words = r"^Memory is full: .*allocate.*\. Give a smaller --tile or --batch, or save fewer outputs at once\.$"
+    with pytest.raises(MachineError, match=words):
+        predict(predictor, write_photo(tmp_path / "a.png"), tmp_path / "out")
+
+
+def stack(path: Path, frames: int = 6) -> Path:
+    tifffile.imwrite(path, np.stack([noise(20, 30, 3, seed=seed) for seed in range(frames)]), photometric="rgb")
+    return path
+
+
+def test_frames_are_whole_or_not_there_while_they_are_replaced(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while the older ones are removed: they have lost their name before."""
+    path = stack(tmp_path / "a.tif")
+    predict(predictor, path, tmp_path / "out")
+    removed = []
+
+    def killed(folder: Path, ignore_errors: bool = False) -> None:
+        removed.append((folder.name, len(list((tmp_path / "out/masks/a").iterdir()))))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("intarsia.pipeline.framewise.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict(predictor, path, tmp_path / "out", save=["masks", "areas"])
+    ((name, frames),) = removed
+    assert (name.startswith(".a."), name.endswith(".tmp"), frames) == (True, True, 6)
+    assert told(predict(predictor, path, tmp_path / "out", save=["masks", "areas"])) == (["a"], [])
+    assert [found.name for found in (tmp_path / "out/masks").iterdir()] == ["a"]
+
+
+def test_large_frames_are_decoded_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.zeros((10, 10, 1), np.uint8) for _ in range(11)]
+    for most, sizes in ((1, [1] * 11), (100, [1] * 11), (350, [3, 3, 3, 2]), (10**9, [8, 3])):
+        monkeypatch.setattr("intarsia.pipeline.framewise.MOST_DECODED", most)
+        assert [len(portion) for portion in gathered(frames, 8)] == sizes
+    assert list(gathered([], 8)) == []
+
+
+def test_frames_before_a_damage_come_before_it() -> None:
+    def damaged() -> Iterator[np.ndarray]:
+        yield from [np.zeros((4, 4, 1), np.uint8)] * 3
+        raise DataError("damaged")
+
+    portions = gathered(damaged(), 2)
+    assert [len(next(portions)), len(next(portions))] == [2, 1]
+    with pytest.raises(DataError, match="damaged"):
+        next(portions)
+
+
+def test_a_folder_that_may_not_be_read_is_told(predictor: Predictor, tmp_path: Path) -> None:
+    photo, out = write_photo(tmp_path / "a.png"), tmp_path / "out"
+    predict(predictor, photo, out)
+    (record,) = (out / FOLDER).glob("*.jsonl")
+    for file in (out / MANIFEST, record):
+        content = file.read_bytes()
+        file.unlink()
+        file.mkdir()  # root may read whatever is a file
+        with pytest.raises(MachineError, match=rf"{file.name}: cannot be read: Is a directory\.$"):
+            predict(predictor, photo, out)
+        file.rmdir()
+        file.write_bytes(content)
+    assert told(predict(predictor, photo, out)) == ([], ["a"])
+
+
+def test_what_a_killed_merge_leaves_is_swept_away(predictor: Predictor, tmp_path: Path) -> None:
+    photo, out = write_photo(tmp_path / "a.png"), tmp_path / "out"
+    predict(predictor, photo, out)
+    (out / FOLDER / ".1-2.jsonl.1-2.tmp").touch()
+    predict(predictor, photo, out)
+    assert not list((out / FOLDER).glob(".*"))

@@ -70,7 +70,7 @@ def test_many_files_become_one_that_says_the_same(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / FOLDER).touch()
-    with pytest.raises(MachineError, match=r"\.finished: cannot be written"):
+    with pytest.raises(MachineError, match=r"\.prediction: cannot be written"):
         Records(tmp_path).add(Path("a"), Path("a.png"), STAMP, ["masks"])
 
 

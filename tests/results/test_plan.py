@@ -134,7 +134,7 @@ def test_tiles_that_little_memory_makes_small_are_told_too() -> None:
     own = replace(plan(size=(1500, 1500)), fits=800**2)
     told = own.note_of(own.tiling(Decoded(np.zeros((2000, 2000), np.uint8))))
     assert told.startswith("Tiles of 750 pixels: the model has learned from pictures of 1500 pixels")
-    assert told.endswith("It is what this machine's memory allows; --tile sets another.")
+    assert told.endswith("Memory allows no larger ones; --tile sets another size.")
 
 
 @pytest.mark.parametrize(

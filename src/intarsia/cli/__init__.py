@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as of `nohup`, or of a shell's job in the background
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background
             signal.signal(number, _stop)
     try:
         app(arguments, prog_name="intarsia")

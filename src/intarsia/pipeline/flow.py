@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from intarsia.ahead import mapped
 from intarsia.errors import DataError
 from intarsia.inference import several_at_once
+from intarsia.memory import enough_memory
 from intarsia.pipeline.framewise import predict_frames
 from intarsia.pipeline.jobs import CHUNK, Job
 from intarsia.pipeline.records import Records, Stamp
-from intarsia.pipeline.workshop import MOST_WAITING, Workshop
+from intarsia.pipeline.workshop import MOST_DECODED, Workshop
 from intarsia.raster.contract import Source
 from intarsia.raster.frames import is_frames
 from intarsia.raster.opening import pixels_of
@@ -32,6 +33,7 @@ from intarsia.signals import stopping_between
 from intarsia.tiling import Block, Tiling
 
 _READERS = 2  # threads
+_ADVICE = "Give a smaller --tile or --batch, or save fewer outputs at once."
 
 Progress = Callable[[int, int], None]
 Opened = Source | DataError | None
@@ -61,15 +63,16 @@ class Pipeline:
         plan: of the prediction.
         out: the folder of the results.
         save: names of outputs.
+        records: that are added to.
         progress: see `prediction.predict`.
     """
 
-    def __init__(self, plan: Plan, out: Path, save: Sequence[str], progress: Progress) -> None:
+    def __init__(self, plan: Plan, out: Path, save: Sequence[str], records: Records, progress: Progress) -> None:
         self._plan = plan
         self._out = out
         self._save = save
         self._progress = progress
-        self._records = Records(out)
+        self._records = records
         self._outcome = Outcome()
         self._stamps: Mapping[Job, Stamp] = {}
         self._finished: AbstractSet[Job] = frozenset()
@@ -93,11 +96,14 @@ class Pipeline:
         self._total, self._stamps, self._finished = len(jobs), stamps, finished
         plan = self._plan
         _ = plan.room  # while nobody asks the model
-        with stopping_between() as stop, several_at_once(plan.model, alone=plan.options.compile) as askers:
+        with (
+            stopping_between() as stop,
+            enough_memory(_ADVICE),
+            several_at_once(plan.model, alone=plan.options.compile) as askers,
+        ):
             self._shop = shop = Workshop(plan, self._out, self._save, askers, stop)
-            opened = mapped(self._opened, jobs, _READERS, 2 * CHUNK, lambda job: pixels_of(job.path), MOST_WAITING)
-            batches = self._batches(chunks, opened)
-            answers = mapped(self._asked, batches, askers, askers, _pixels, MOST_WAITING)
+            opened = mapped(self._opened, jobs, _READERS, 2 * CHUNK, lambda job: pixels_of(job.path), MOST_DECODED)
+            answers = mapped(self._asked, self._batches(chunks, opened), askers, askers)
             with closing(self._records), closing(shop), closing(opened), closing(answers):
                 for batch, blocks in answers:
                     stop.check()
@@ -150,7 +156,7 @@ class Pipeline:
                 subject = self._shop.subject(source, job.relative)
                 future = self._shop.writers.submit(write_answers, subject, [blocks[number]], self._save)
                 self._pending.append((job, source.height * source.width, future))
-                self._settle(MOST_WAITING)
+                self._settle(self._shop.most_waiting)
             elif job in self._finished:
                 self._count()
             else:
@@ -230,7 +236,3 @@ class Pipeline:
 
 def _decoded(batch: Sequence[Item]) -> list[Source]:
     return [source for _, source in batch if source is not None and not isinstance(source, DataError)]
-
-
-def _pixels(batch: Sequence[Item]) -> int:
-    return sum(source.height * source.width for source in _decoded(batch))

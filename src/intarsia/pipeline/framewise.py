@@ -8,14 +8,16 @@ from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
+
+from numpy.typing import NDArray
 
 from intarsia import draw
 from intarsia.ahead import mapped
 from intarsia.errors import DataError
 from intarsia.files import beside, make_folder, writing
 from intarsia.pipeline.jobs import CHUNK, Job, portions
-from intarsia.pipeline.workshop import MOST_WAITING, Workshop
+from intarsia.pipeline.workshop import MOST_DECODED, Workshop
 from intarsia.raster.contract import Source
 from intarsia.raster.frames import Frames, open_frames
 from intarsia.raster.pictures import Decoded
@@ -24,7 +26,6 @@ from intarsia.results.outputs import Shown
 from intarsia.results.writing import write_answers
 from intarsia.tiling import Block
 
-T = TypeVar("T")
 Drawn = draw.Picture | None
 """A frame of the video of overlays; None where no such video is wanted."""
 
@@ -106,7 +107,6 @@ class _Framewise:
     def all(self, frames: Frames) -> Iterator[Drawn]:
         """Predicts and writes one after the other."""
         for portion in gathered(frames, CHUNK):
-            self._workshop.stop.check()
             yield from self._written([self._checked(Decoded(image, frames.path)) for image in portion])
 
     def _checked(self, frame: Decoded) -> Source:
@@ -126,8 +126,9 @@ class _Framewise:
         answers = mapped(workshop.whole, batches, workshop.askers, workshop.askers)
         pending: deque[Future[Drawn]] = deque()
         for source, block in zip(alike, chain.from_iterable(answers), strict=True):
+            workshop.stop.check()
             pending.append(workshop.writers.submit(self._write, source, [block], self._next()))
-            while len(pending) * height * width > MOST_WAITING and len(pending) > 1:
+            while len(pending) * height * width > workshop.most_waiting and len(pending) > 1:
                 yield pending.popleft().result()
         yield from (future.result() for future in pending)
 
@@ -143,31 +144,36 @@ class _Framewise:
 
 
 def _named(unfinished: Path, path: Path) -> None:
-    """Gives a folder that is whole its name; an older one of that name gives way."""
+    """Gives a folder that is whole its name; an older one of that name gives way, in one go."""
     if unfinished.exists():
+        old = beside(path)
         with writing(path):
             if path.exists():
-                shutil.rmtree(path)
+                path.replace(old)
             unfinished.replace(path)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def gathered(items: Iterable[T], most: int) -> Iterator[list[T]]:
-    """The items in order, at most so many at a time; what came before an error comes before it."""
-    waiting: list[T] = []
-    rest = iter(items)
-    while True:
-        failure = None
+def gathered(frames: Iterable[NDArray[Any]], most: int) -> Iterator[list[NDArray[Any]]]:
+    """Frames in order, at most so many at a time, and of no more pixels than may be decoded at once.
+
+    What came before an error comes before it.
+    """
+    waiting: list[NDArray[Any]] = []
+    failure: DataError | None = None
+    rest = iter(frames)
+    while failure is None:
         try:
-            while len(waiting) < most:
-                waiting.append(next(rest))
+            waiting.append(next(rest))
         except StopIteration:
-            pass
+            break
         except DataError as error:
             failure = error
-        if waiting:
+        height, width = waiting[-1].shape[:2] if waiting else (0, 0)
+        if len(waiting) == most or (len(waiting) + 1) * height * width > MOST_DECODED:
             yield waiting
-        if failure:
-            raise failure
-        if len(waiting) < most:
-            return
-        waiting = []
+            waiting = []
+    if waiting:
+        yield waiting
+    if failure is not None:
+        raise failure

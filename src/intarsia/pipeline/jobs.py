@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from intarsia.pipeline.records import Stamp
-from intarsia.raster.slides import SLIDE_SUFFIXES
-from intarsia.raster.video import VIDEO_SUFFIXES
-
 CHUNK = 8  # pictures that are taken together
-_LARGE_BYTES = 4 << 20  # a file that holds more is no part of a batch
 
 T = TypeVar("T")
 
@@ -28,24 +23,13 @@ class Job:
     path: Path
 
 
-def chunks_of(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs in chunks, which processes share among each other: large files alone, others by eights."""
-    chunks: list[list[Job]] = []
-    open_chunk: list[Job] = []
-    for job in jobs:
-        if _is_large(job.path):
-            chunks.append([job])
-            continue
-        if not open_chunk:
-            chunks.append(open_chunk)
-        open_chunk.append(job)
-        if len(open_chunk) == CHUNK:
-            open_chunk = []
-    return chunks
+def chunks_of(jobs: Sequence[Job]) -> list[Sequence[Job]]:
+    """The jobs in chunks, which processes share among each other.
 
-
-def _is_large(path: Path) -> bool:
-    return path.suffix.lower() in SLIDE_SUFFIXES | VIDEO_SUFFIXES or Stamp.of(path).size > _LARGE_BYTES
+    They depend on the number of jobs alone, which all processes know: of few pictures, which may be large, each is
+    a chunk; of many, eight are, for the network to see together.
+    """
+    return list(portions(jobs, CHUNK if len(jobs) >= CHUNK**2 else 1))
 
 
 def portions(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:

@@ -1,7 +1,7 @@
 """What has become of pictures, so that the same call again goes on: told in a folder beside their results.
 
 A line of JSON for each, in a file of each process's own: processes on several machines may write at once, and one
-that is killed loses its last line at most.
+that is killed loses its last line at most. Beside them is told what all processes have to agree on.
 """
 
 import errno
@@ -11,12 +11,14 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
-from intarsia.files import make_folder, write_parts, writing
+from intarsia.files import make_folder, reading, write_first, write_parts, writing
 
-FOLDER = ".finished"
+FOLDER = ".prediction"
+_AGREED = "pixels_in_one_piece"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,15 @@ class Record:
     damage: str = ""
     at: float = 0.0
 
+    def is_of(self, path: Path) -> bool:
+        """Whether it tells of this very file; of one that is not where it was, nobody can say no."""
+        if self.picture == str(path.absolute()):
+            return True
+        try:
+            return Path(self.picture).samefile(path)
+        except OSError:
+            return not Path(self.picture).exists()
+
 
 class Records:
     """The records in a folder of results; nothing is written before the first is added.
@@ -71,10 +82,20 @@ class Records:
 
     def __init__(self, out: Path) -> None:
         self._folder = out / FOLDER
+        self._path = self._folder / f"{os.getpid()}-{secrets.token_hex(6)}.jsonl"
         self._file: IO[bytes] | None = None
 
+    @cached_property
+    def known(self) -> dict[str, Record]:
+        """What `read` gave when it was first asked for."""
+        return self.read()
+
     def read(self) -> dict[str, Record]:
-        """{result: its newest record, with all outputs of that picture}; torn lines are as good as not there."""
+        """{result: its newest record, with all outputs of that picture}; torn lines are as good as not there.
+
+        Raises:
+            MachineError: they may not be read.
+        """
         found: dict[str, Record] = {}
         for record in sorted(self._all(), key=lambda record: record.at):
             before = found.get(record.result)
@@ -84,7 +105,9 @@ class Records:
 
     def _all(self) -> Iterator[Record]:
         for path in sorted(self._folder.glob("*.jsonl")):
-            for line in path.read_bytes().splitlines():
+            with reading(path):
+                lines = path.read_bytes().splitlines()
+            for line in lines:
                 try:
                     told = json.loads(line)
                     stamp, save = Stamp(**told.pop("stamp")), tuple(told.pop("save"))
@@ -102,14 +125,13 @@ class Records:
         with writing(self._folder):
             if self._file is None:
                 make_folder(self._folder)
-                name = f"{os.getpid()}-{secrets.token_hex(6)}.jsonl"
-                self._file = (self._folder / name).open("ab", buffering=0)
+                self._file = self._path.open("ab", buffering=0)
             line = _line(record)
             if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
-        """Ends the file."""
+        """Closes the file; whoever adds more goes on with it."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -118,11 +140,28 @@ class Records:
         """Makes one file of all, with the newest record of each result; nobody else may be writing."""
         files = sorted(self._folder.glob("*.jsonl"))
         if len(files) > 1:
-            together = self._folder / f"{os.getpid()}-{secrets.token_hex(6)}.jsonl"
-            write_parts(together, map(_line, self.read().values()))
+            together = Records(self._folder.parent)._path
+            write_parts(together, map(_line, self.known.values()))
             with writing(self._folder):
                 for file in files:
                     file.unlink(missing_ok=True)
+
+
+def agreed(out: Path, pixels: int) -> int:
+    """Pixels of the largest picture or tile in one piece: those that the first process has said.
+
+    Raises:
+        MachineError: the folder cannot be written.
+    """
+    path = out / FOLDER / _AGREED
+    make_folder(path.parent)
+    with reading(path):
+        try:
+            if not path.exists():
+                write_first(path, f"{pixels}\n".encode())
+            return max(int(path.read_bytes()), 1)
+        except ValueError:
+            return pixels
 
 
 def _line(record: Record) -> bytes:

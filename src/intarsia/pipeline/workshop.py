@@ -18,7 +18,8 @@ from intarsia.signals import StopRequest
 from intarsia.tiles import Window
 from intarsia.tiling import Block, Tiling
 
-MOST_WAITING = 8_000_000  # pixels, of decoded pictures as of answers that wait to be written
+MOST_DECODED = 64_000_000  # pixels of pictures that wait for the network
+_MOST_WAITING = 8_000_000  # pixels of answers that wait to be written
 _BATCH = {"cpu": 1}  # pictures or tiles that the network sees at once; elsewhere a chunk, or
 _TILES = 4  # of these
 _MOST_AT_ONCE = 4_000_000  # pixels of a batch
@@ -27,6 +28,9 @@ _WRITERS = 2  # threads
 
 class Workshop:
     """Asks the model, and knows where results go.
+
+    Memory is bounded: in the network is at most one picture, batch or tile for each asker, of no more pixels than
+    `Plan.room`; decoded pictures and answers wait up to a number of pixels.
 
     Args:
         plan: of the prediction.
@@ -37,6 +41,7 @@ class Workshop:
 
     Attributes:
         writers: threads that write.
+        most_waiting: pixels of answers that wait to be written.
         notes: what should be told once.
     """
 
@@ -47,6 +52,7 @@ class Workshop:
         self.askers = askers
         self.stop = stop
         self.writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="writer")
+        self.most_waiting = min(_MOST_WAITING, plan.room)
         self.notes: list[str] = []
         device = plan.model.mean.device.type
         self._batch = plan.options.batch or _BATCH.get(device, CHUNK)

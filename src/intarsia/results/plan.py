@@ -126,7 +126,7 @@ class Plan:
         side = max(tiling.tile)
         if side >= self.least:
             return ""
-        why = "" if self.options.tile else " It is what this machine's memory allows; --tile sets another."
+        why = "" if self.options.tile else " Memory allows no larger ones; --tile sets another size."
         return (
             f"Tiles of {side} pixels: the model has learned from pictures of {self.least} pixels, and sees less "
             f"around each.{why}"

@@ -16,13 +16,14 @@ from intarsia.results.plan import Plan
 _OF_ALL = "(all)"
 
 
-def summarise(out: Path, save: Sequence[str], pictures: Sequence[Path], plan: Plan) -> list[str]:
+def summarise(out: Path, save: Sequence[str], pictures: Sequence[Path], of: int, plan: Plan) -> list[str]:
     """Writes areas.csv, areas.json and coco.json, as far as their outputs are wanted.
 
     Args:
         out: the folder of the results.
         save: names of outputs.
-        pictures: paths of all pictures' results, in order.
+        pictures: paths of the results of all pictures that are predicted, in order.
+        of: the number of all pictures.
         plan: of the prediction.
 
     Returns:
@@ -30,17 +31,17 @@ def summarise(out: Path, save: Sequence[str], pictures: Sequence[Path], plan: Pl
     """
     folders = {folder for picture in pictures for folder in picture.parents}  # of pictures, not of frames
     notes = []
-    for output, write in (("areas", _write_areas), ("coco", _write_coco)):
+    for output, write in _SUMMARIES.items():
         if output in save:
             found = [_records(out / output, relative, relative not in folders) for relative in pictures]
             records = {name: record for of_one in found for name, record in of_one.items()}
             if records:
                 write(out, records, plan)
-            missing = found.count({})
+            missing = of - len(found) + found.count({})
             if missing:
                 notes.append(
-                    f"{out / output}.json: without {counted(missing, 'picture')} of {len(pictures)}: unreadable, "
-                    "or another process's part. The same command without --shard writes it anew."
+                    f"{out / output}.json: without {counted(missing, 'picture')} of {of}: unreadable, or another "
+                    "process's part. Once all parts are done, the same command without --shard writes it anew."
                 )
     return notes
 
@@ -73,3 +74,8 @@ def _write_areas(out: Path, records: dict[str, dict[str, Any]], plan: Plan) -> N
 
 def _write_coco(out: Path, records: dict[str, dict[str, Any]], plan: Plan) -> None:
     write_whole(out / "coco.json", json.dumps(coco.joined(records.values(), plan.labels.names)).encode() + b"\n")
+
+
+_SUMMARIES = {"areas": _write_areas, "coco": _write_coco}
+SUMMARISED = frozenset(_SUMMARIES)
+"""Outputs that are told of all pictures together too."""
