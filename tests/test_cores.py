@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from intarsia.cores import Cores, at_once
+from intarsia.cores import Cores, threads_for
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +29,11 @@ def in_new_thread(function: Callable[[], Any] = torch.get_num_threads) -> Any:
     [(1, 1), (2, 2), (5, 5), (7, 7), (8, 8), (9, 8), (10, 5), (11, 5), (12, 6), (13, 6), (14, 7), (15, 5), (96, 8)],
 )
 def test_as_many_as_leave_few_idle(cores: int, threads: int) -> None:
-    assert at_once(cores) == threads
+    assert threads_for(cores) == threads
 
 
 def test_few_are_idle() -> None:
-    assert max(cores % at_once(cores) / cores for cores in range(1, 257)) < 0.12
+    assert max(cores % threads_for(cores) / cores for cores in range(1, 257)) < 0.12
 
 
 def test_threads_that_begin_have_their_part_and_all_is_given_back() -> None:
