@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Two processes of one thread each: nearly twice as fast on two cores as one process of two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: install demo test test-faults test-all test-browser check format docs bench clean
+.PHONY: install demo test test-slow test-all test-browser check format docs bench clean
 
 install: $(INSTALLED)
 
@@ -22,8 +22,8 @@ demo: $(INSTALLED)  ## the main job on embedded data: draw scenes, train, evalua
 test: $(INSTALLED)
 	$(PYTEST)
 
-test-faults: $(INSTALLED)  ## trainings that are killed, starved and lied to: minutes
-	$(PYTEST) tests/faults -m slow
+test-slow: $(INSTALLED)  ## trainings that are killed, starved and lied to, large networks, documents that train: minutes
+	$(PYTEST) -m slow
 
 test-all: $(INSTALLED)  ## the slow ones too
 	$(PYTEST) -m "not gpu and not browser"

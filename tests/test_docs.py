@@ -61,6 +61,7 @@ def publish(hub_cache: HubCache, encoder: str) -> None:
     hub_cache.publish(where["repo_id"], files, where["revision"])
 
 
+@pytest.mark.slow
 def test_readme_commands(at_home, hub_cache, capsys):
     publish(hub_cache, "resnet34")
     commands = [line for block in blocks("README.md", "console") for line in block.splitlines()]
@@ -81,6 +82,7 @@ def test_readme_python(at_home):
     run_python(blocks("README.md", "python"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:albumentations", "ignore::DeprecationWarning")
 def test_quickstart(at_home):
     run_python(blocks("docs/quickstart.md", "python"))
@@ -121,6 +123,7 @@ def test_networks(at_home):
     run_python(blocks("docs/networks.md", "python"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:albumentations", "ignore::DeprecationWarning")
 def test_from_tutorial(at_home, hub_cache):
     publish(hub_cache, "resnet18")

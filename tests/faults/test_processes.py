@@ -111,6 +111,7 @@ def rough(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return weights(run)
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_of_two(launch: Start, rough, pictures: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     launcher = launch(*command(2, pictures, run, *ROUGH))

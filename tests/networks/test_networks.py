@@ -22,7 +22,9 @@ def test_there_are_enough_of_them() -> None:
 
 
 @EVERY_NETWORK
-@pytest.mark.parametrize("bands", [1, 3, 5])
+@pytest.mark.parametrize(
+    "bands", [pytest.param(1, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_any_size_and_any_bands_forward_and_backward(name: str, bands: int, checkpoints: Path) -> None:
     card = card_of(settings_of(name, checkpoints), bands)
     segmenter = segmenter_of(card)
