@@ -14,7 +14,7 @@ from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.raster import opening
 from intarsia.raster.contract import Window
 from intarsia.raster.geotiff import GeoTiffSource
-from intarsia.raster.opening import SUFFIXES, open_source
+from intarsia.raster.opening import SUFFIXES, open_source, pixels_of
 from intarsia.raster.pictures import Decoded
 from intarsia.raster.slides import SlideSource
 from intarsia.raster.tiff import TiffSource
@@ -135,6 +135,44 @@ class TestTheRightReader:
         monkeypatch.setitem(sys.modules, "openslide", None)
         with pytest.raises(MachineError, match=r"'intarsia\[slides\]'"):
             open_source(path)
+
+
+class TestPixels:
+    @pytest.mark.parametrize("bands", [1, 3, 4, 5, 12])
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+    def test_of_what_is_decoded_whole(self, tmp_path, opened, caplog, dtype, bands):
+        array = numbers((30, 40, bands), dtype)
+        together = "contig" if bands > 1 else None
+        tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack", planarconfig=together)
+        assert pixels_of(tmp_path / "a.tif") == 30 * 40
+        assert opened(open_source(tmp_path / "a.tif")).in_memory
+        assert not caplog.records
+
+    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp"])
+    def test_of_other_pictures(self, tmp_path, name):
+        Image.fromarray(numbers((30, 40, 3), "uint8")).save(tmp_path / name)
+        assert pixels_of(tmp_path / name) == 30 * 40
+
+    @pytest.mark.parametrize("kind", ["placed", "large", "slide", "copies", "without rasterio"])
+    def test_of_what_is_read_in_windows_none_wait(self, tmp_path, opened, monkeypatch, kind):
+        path = tmp_path / ("a.svs" if kind == "slide" else "a.tif")
+        if kind in ("slide", "copies"):
+            write_slide(path, LEVELS)
+        else:
+            placed(path, numbers((30, 40, 3), "uint8"))
+        if kind == "large":
+            tifffile.imwrite(path, numbers((30, 40, 3), "uint8"), photometric="rgb")
+            monkeypatch.setattr(opening, "LARGE_BYTES", 1000)
+        if kind == "without rasterio":
+            monkeypatch.setitem(sys.modules, "rasterio", None)
+        assert pixels_of(path) == 0
+        assert not opened(open_source(path)).in_memory
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"II*\0", b"II*\0\x08\0\0\0\xff\xff"], ids=repr)
+    def test_of_what_is_no_picture_none_wait(self, tmp_path, content):
+        (tmp_path / "a.tif").write_bytes(content)
+        assert pixels_of(tmp_path / "a.tif") == 0
+        assert pixels_of(tmp_path / "gone.tif") == 0
 
 
 class TestBands:
