@@ -4,6 +4,7 @@ What a decoder would hide is refused: truncated files, 16-bit colours read as 8-
 colours, several frames of which only the first is seen.
 """
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from intarsia.data.nodata import as_floats, nodata_of
+from intarsia.data.nodata import as_floats, fill_with_nodata, nodata_of
 from intarsia.data.signatures import TIFF_STARTS, what_it_is
 from intarsia.errors import DataError
 from intarsia.labels import Encoding
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # For the whole process: files are decoded in threads, where filters cannot be set for a while only.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large, but below Pillow's limit
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # e.g. damaged EXIF beside sound pixels
+logging.getLogger("tifffile").addFilter(lambda record: "GDAL_NODATA" not in str(record.msg))  # `nodata` reads it
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jpg", ".jpeg"})
@@ -338,6 +340,7 @@ def _tiff_array(
         if len(tiff.pages) > 1 and len(tiff.series) > 1:
             raise DataError(f"{path}: holds {len(tiff.pages)} pages; a picture has one.")
         series = tiff.series[0]
+        fill_with_nodata(tiff.pages.first)
         array, axes = series.asarray(), series.axes
         has_alpha = tiff.pages.first.extrasamples[-1:] in [(kind,) for kind in _ALPHA]
         turn, nodata = _turn_of(tiff), nodata_of(tiff.pages.first)
