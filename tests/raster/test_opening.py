@@ -13,6 +13,7 @@ from intarsia.data.read import IMAGE_SUFFIXES, read_image
 from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.raster import opening
 from intarsia.raster.contract import Window
+from intarsia.raster.frames import Stack
 from intarsia.raster.geotiff import GeoTiffSource
 from intarsia.raster.opening import SUFFIXES, open_source, pixels_of
 from intarsia.raster.pictures import Decoded
@@ -237,6 +238,19 @@ class TestRefused:
         (tmp_path / "a.tif").write_text("hello")
         with pytest.raises(DataError, match=r"a\.tif: is not a picture"):
             open_source(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", [TiffSource, Stack])
+def test_full_memory_is_no_damage(tmp_path, opened, monkeypatch, kind):
+    def exhausted(*arguments: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    path, pages = tmp_path / "a.tif", (4,) if kind is Stack else ()
+    array = np.zeros((*pages, 20, 30), np.uint16)
+    tifffile.imwrite(path, array, compression="deflate", photometric="minisblack")
+    monkeypatch.setattr("tifffile.TiffPage.decode", exhausted)
+    with pytest.raises(MemoryError, match=r"a\.tif: Unable to allocate 9 GiB$"):
+        next(iter(Stack(path))) if kind is Stack else opened(TiffSource(path)).read(Window(0, 0, 9, 9))
 
 
 def test_a_name_with_a_colon_is_a_file(tmp_path, opened, monkeypatch):

@@ -212,11 +212,17 @@ def _stored(array: NDArray[Any], path: Path) -> NDArray[Any]:
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Turns whatever a decoder raises into a `DataError` that names the file."""
+    """Turns whatever a decoder raises into a `DataError` that names the file.
+
+    Raises:
+        MemoryError: memory is full, which is no fault of the file; it is named all the same.
+    """
     try:
         yield
     except DataError:
         raise
+    except MemoryError as error:
+        raise MemoryError(f"{path}: {str(error) or 'does not fit into memory'}") from None
     except FileNotFoundError:
         raise Undecodable(f"{path}: does not exist.", "missing-file") from None
     except IsADirectoryError:
@@ -320,6 +326,9 @@ def _needs_tifffile(path: Path) -> bool:
         if page.imagelength * page.imagewidth > MOST_PIXELS:
             size = f"{page.imagelength}x{page.imagewidth}"
             raise Undecodable(f"{path}: a picture of {size}: at most {MOST_PIXELS:,} pixels are read.", "too-large")
+        if page.tilelength * page.tilewidth > MOST_PIXELS:
+            what = f"is damaged, or has tiles of {page.tilelength}x{page.tilewidth}"
+            raise Undecodable(f"{path}: {what}: at most {MOST_PIXELS:,} pixels are decoded at once.", "damaged")
         plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel <= 4
         return not plain or 0 in page.extrasamples  # bands of a meaning of their own
 

@@ -135,8 +135,8 @@ class TiffSource:
             content = handle.read(count) if count else None
             segment = page.decode(content, index, jpegtables=page.jpegtables)[0]
         except Exception as error:  # decoders raise almost anything
-            if "'imagecodecs'" in str(error):
-                raise  # nothing is damaged: a decoder is missing
+            if isinstance(error, MemoryError) or "'imagecodecs'" in str(error):
+                raise  # nothing is damaged: there is no memory, or no decoder
             raise self._damaged(index, str(error) or type(error).__name__) from None
         if segment is None:
             together = self._samples.stored // self._planes
