@@ -160,7 +160,7 @@ def photometry(image: Image, rng: np.random.Generator, settings: AugmentSettings
     if image.shape[2] == 3 and saturation:
         image = _saturate(image, 1 + saturation)
     if sigma > 0.3:  # below, the kernel is a single pixel
-        image = cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
+        image = _blur(image, sigma)
     if deviation > 0:
         start = int(rng.integers(_NOISE_LENGTH))
         image = _add_noise(image, deviation * _white(image), start)
@@ -193,6 +193,18 @@ def _saturate(image: Image, amount: float) -> Image:
     luma = np.array([0.299, 0.587, 0.114])
     matrix = amount * np.eye(3) + (1 - amount) * luma
     return cv2.transform(image, matrix)
+
+
+def _blur(image: Image, sigma: float) -> Image:
+    """Gaussian; NaN stays where it is and weighs nothing, so that the means are of numbers."""
+    missing = np.isnan(image) if image.dtype == np.float32 else None
+    if missing is None or not missing.any():
+        return cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
+    parts = np.where(missing, np.float32(0), image), (~missing).astype(np.float32)
+    sums, weights = (cv2.GaussianBlur(part, (0, 0), sigma).reshape(image.shape) for part in parts)
+    weights[missing] = np.nan
+    blurred: Image = sums / weights
+    return blurred
 
 
 def _add_noise(image: Image, deviation: float, start: int) -> Image:
