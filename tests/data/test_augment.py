@@ -291,6 +291,24 @@ class TestPhotometry:
             assert np.isnan(result[inside]).all()
             assert np.array_equal(result[outside], whole[outside])
 
+    @pytest.mark.parametrize("bands", [1, 3, 4, 5])
+    def test_bands_of_floats_vary_alike_in_whatever_units(self, bands):
+        shares, units = picture((20, 30), bands, "float32"), np.float32([900, 20, -3, 0.5, 1e-6])[:bands]
+        shares[3:5, 4:6] = np.nan
+        ranges = only(brightness=0.5, contrast=0.5, saturation=1, noise=0.1, blur=2)
+        for seed in range(8):
+            pictures = shares, shares * units
+            plain, scaled = (photometry(one, np.random.default_rng(seed), ranges) for one in pictures)
+            assert scaled.dtype == np.float32
+            assert scaled / units == pytest.approx(plain, rel=1e-4, abs=1e-3, nan_ok=True)
+
+    def test_a_small_band_beside_a_large_one_is_not_drowned(self):
+        image = np.dstack([np.full((20, 30), 900), np.indices((20, 30))[1] / 60]).astype(np.float32)
+        for seed in range(8):
+            varied = photometry(image, np.random.default_rng(seed), AugmentSettings(blur=0))[:, :, 1]
+            assert np.corrcoef(varied.ravel(), image[:, :, 1].ravel())[0, 1] > 0.98
+            assert np.abs(varied - image[:, :, 1]).max() < 0.2
+
     def test_nothing_is_made_of_a_picture_without_a_number(self):
         image = np.full((6, 7, 1), np.nan, dtype=np.float32)
         assert np.isnan(photometry(image, np.random.default_rng(0), only(brightness=0.5, noise=0.1))).all()
