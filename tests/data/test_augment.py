@@ -142,6 +142,17 @@ class TestGeometry:
         assert mask.dtype == dtype
         assert (mask == ignore).all()
 
+    @pytest.mark.parametrize("bands", [1, 3, 5])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_padding_of_floats_is_no_data_and_nothing_of_it_is_mixed_in(self, bands, seed):
+        image, mask = np.full((20, 30, bands), 280, np.float32), np.zeros((20, 30), np.uint8)
+        steps = matrix((20, 30), (48, 64), seed, rotate=30, scale=(1, 2))
+        warped, warped_mask = warp(image, mask, steps, (48, 64), IGNORE)
+        within = warped_mask == 0
+        assert 0 < within.sum() < 48 * 64
+        assert np.isnan(warped[~within]).all()
+        assert warped[within] == pytest.approx(280)
+
 
 class TestRandomness:
     def test_it_depends_on_seed_epoch_and_index_alone(self):
@@ -289,7 +300,7 @@ class TestPhotometry:
             inside = (row > 20) & (row < 29) & (column > 20) & (column < 29)
             outside = (row < 18) | (row > 31) | (column < 18) | (column > 31)
             assert np.isnan(result[inside]).all()
-            assert np.array_equal(result[outside], whole[outside])
+            assert np.array_equal(result[outside], whole[outside], equal_nan=True)
 
     @pytest.mark.parametrize("bands", [1, 3, 4, 5])
     def test_bands_of_floats_vary_alike_in_whatever_units(self, bands):

@@ -1,10 +1,10 @@
 """Augmentation: one warp for image and mask, then light on the image alone.
 
 All geometry (zoom, shift, rotation, flips, crop to the training size) is composed into ONE affine matrix and
-applied once: the image linearly and padded with 0, the mask by nearest neighbour and padded with the ignore
-index. Photometry is a look-up table and never sees the mask. Every random number comes from the generator that
-is handed in, which `sample_generator` makes from (seed, epoch, index) alone, so that results do not depend on
-the number of workers. What makes one pair of several is in `mixing`.
+applied once: the image linearly and padded with 0, or NaN in floats, the mask by nearest neighbour and padded with
+the ignore index. Photometry is a look-up table and never sees the mask. Every random number comes from the
+generator that is handed in, which `sample_generator` makes from (seed, epoch, index) alone, so that results do not
+depend on the number of workers. What makes one pair of several is in `mixing`.
 
 Shapes: image [H, W, bands], mask [H, W] of class indices; sizes are (height, width).
 """
@@ -116,19 +116,27 @@ def random_affine(
 def warp(
     image: Image, mask: Mask, matrix: NDArray[np.float64], size: tuple[int, int], ignore_index: int
 ) -> tuple[Image, Mask]:
-    """Applies a matrix of `random_affine`: image linear, padded with 0; mask nearest, with `ignore_index`."""
+    """Applies a matrix of `random_affine`: image linear, mask nearest.
+
+    The mask is padded with `ignore_index`, the image with 0; with NaN where it is of floats, in which 0 may be far
+    from all there is (temperatures in kelvin).
+    """
     target = (size[1], size[0])
     inverse = cv2.WARP_INVERSE_MAP
-    bands = image.shape[2]
+    bands, floats = image.shape[2], image.dtype == np.float32
+    beyond = cv2.BORDER_REPLICATE if floats else cv2.BORDER_CONSTANT
     if bands == 3:  # OpenCV warps four bands in half the time of three
         image = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     parts = [
-        cv2.warpAffine(image[:, :, start : start + _OPENCV_BANDS], matrix, target, flags=cv2.INTER_LINEAR | inverse)
-        for start in range(0, bands, _OPENCV_BANDS)
+        cv2.warpAffine(part, matrix, target, flags=cv2.INTER_LINEAR | inverse, borderMode=beyond)
+        for part in (image[:, :, start : start + _OPENCV_BANDS] for start in range(0, bands, _OPENCV_BANDS))
     ]
     warped_image = np.concatenate([np.atleast_3d(part) for part in parts], axis=2) if len(parts) > 1 else parts[0]
     if bands == 3:
         warped_image = cv2.cvtColor(warped_image, cv2.COLOR_RGBA2RGB)
+    if floats:
+        within = np.ones(mask.shape, np.uint8)
+        warped_image[cv2.warpAffine(within, matrix, target, flags=cv2.INTER_NEAREST | inverse) == 0] = np.nan
     warped_mask = cv2.warpAffine(
         mask,
         matrix,
