@@ -1,5 +1,6 @@
 """Options of a prediction: what each accepts, and a line that says so where it does not."""
 
+import re
 from typing import Any
 
 import pytest
@@ -42,6 +43,8 @@ from intarsia.options import PredictOptions, make_options
         ("shard", "0/4", "greater than or equal to 1"),
         ("shard", "1/0", "greater than or equal to 1"),
         ("shard", (1, 2, 3), "at most 2 items"),
+        ("shard", [1], r"^--shard \[1\]: more values are expected \(this process's part of the work, such as 1/4"),
+        ("shard", [], "more values are expected"),
         ("shard", "1/2/3", "valid tuple"),
     ],
     ids=str,
@@ -53,6 +56,13 @@ def test_a_wrong_value_is_one_line_that_names_the_option(name: str, value: Any, 
     assert line.startswith(f"--{name.replace('_', '-')} ")
     assert "\n" not in line
     assert str(PredictOptions.model_fields[name].description) in line
+
+
+@pytest.mark.parametrize("given", ["tta", ["tta"], {"tta"}, 5, True], ids=str)
+def test_options_that_are_no_mapping_are_one_line(given: Any) -> None:
+    words = f"Options {given!r}: expected is a mapping of names, such as {{'tta': True}}."
+    with pytest.raises(SettingsError, match=f"^{re.escape(words)}$"):
+        make_options(given)
 
 
 def test_every_option_says_what_it_is() -> None:

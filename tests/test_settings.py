@@ -93,6 +93,8 @@ def test_ignored_values_alone_or_as_a_list(text, expected):
         ({"loss": {"zzz": 1}}, r"'loss\.zzz' is unknown\. Known: loss\.auxiliary_weight, loss\.boundary_weight, "),
         ({"lr": 0.1}, r"'lr': write it as section\.key, for example optim\.lr"),
         ({"optim": {"lr": 2}}, r"optim\.lr = 2: .*less than or equal to 1 \(highest learning rate\)"),
+        ({"augment": {"scale": [1]}}, r"^augment\.scale = \[1\]: more values are expected \("),
+        ("train", r"^Settings 'train': expected is a mapping of sections, such as {'train': {'steps': 100}}\.$"),
         ({"data": {"val_share": 0}}, r"data\.val_share = 0: .*greater than 0"),
         ({"model": {"up": "linear"}}, r"model\.up = linear: .*'bilinear' or 'transposed'"),
         ({"model": {"stem": 3}}, r"model\.stem = 3: .*1, 2 or 4"),

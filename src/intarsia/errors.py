@@ -66,9 +66,11 @@ def explained(
     """
     if problem["type"] == "extra_forbidden":
         return unknown
-    if problem["type"] == "missing":
+    if problem["type"] == "missing" and isinstance(problem["loc"][-1], str):
         return f"{name} is missing."
     message = problem["msg"][0].lower() + problem["msg"][1:].split(" or instance of ")[0]  # a class of ours
+    if problem["type"] == "missing":  # of a list
+        message = "more values are expected"
     told = given or f"{name} = {problem['input']}"
     return f"{told}: {message} ({meaning})." if meaning else f"{told}: {message}."
 

@@ -174,9 +174,7 @@ def tiling_for(
         pixels = pixels_that_fit(model) if fitting_in is None else fitting_in
         if overlap is None and height * width <= min(pixels, _LARGEST_WHOLE):
             return Tiling.of(height, width, whole, 0, 1)
-        tile = largest_tile(least)
-        while tile**2 > pixels and tile // 2 >= max(_SMALLEST_TILE, model.step):
-            tile //= 2
+        tile = chosen_tile(model, least, pixels)
     tile, between = fitting(tile, overlap, model.step, chosen=chosen)
     return Tiling.of(height, width, tile, between, model.step)
 
@@ -184,6 +182,14 @@ def tiling_for(
 def largest_tile(least: int) -> int:
     """Side of the tiles that are chosen where memory allows; `least` as for `tiling_for`."""
     return max(_TILE, least)
+
+
+def chosen_tile(model: Model, least: int, pixels: int) -> int:
+    """Side of the tiles that are chosen where so many pixels fit into memory; see `tiling_for`."""
+    tile = largest_tile(least)
+    while tile**2 > pixels and tile // 2 >= max(_SMALLEST_TILE, model.step):
+        tile //= 2
+    return tile
 
 
 def pixels_that_fit(model: Model) -> int:

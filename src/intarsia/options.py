@@ -89,8 +89,10 @@ def make_options(given: Mapping[str, Any]) -> PredictOptions:
     """Checked options.
 
     Raises:
-        SettingsError: an unknown name, a value out of range, or values that contradict each other.
+        SettingsError: an unknown name, a value out of range, values that contradict each other, or no mapping.
     """
+    if not isinstance(given, Mapping):
+        raise SettingsError(f"Options {given!r}: expected is a mapping of names, such as {{'tta': True}}.")
     try:
         return PredictOptions.model_validate(given)
     except ValidationError as error:

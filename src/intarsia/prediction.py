@@ -146,7 +146,7 @@ class Task:
 
     def agreed(self) -> int:
         """Pixels of the largest picture or tile in one piece, as whoever was first has chosen by its memory."""
-        return agreed(self.out, self.plan.room)
+        return agreed(self.out, lambda: self.plan.room)
 
     def within(self, pixels: int) -> "Task":
         """The same, with at most so many pixels in one piece."""

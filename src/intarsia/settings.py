@@ -259,6 +259,9 @@ def make_settings(*layers: Mapping[str, Mapping[str, Any]]) -> Settings:
     """
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
+        if not isinstance(layer, Mapping):
+            example = "{'train': {'steps': 100}}"
+            raise SettingsError(f"Settings {layer!r}: expected is a mapping of sections, such as {example}.")
         for section, values in layer.items():
             if not isinstance(values, Mapping):
                 known = [f"{name}.{section}" for name in Settings.model_fields if section in _fields(name)]

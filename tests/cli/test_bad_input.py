@@ -314,6 +314,20 @@ def test_out_of_memory_is_told_in_a_line(refused, photos, tmp_path, monkeypatch)
     assert (code, "train.batch" in message) == (5, True)
 
 
+@pytest.mark.parametrize("command", ["check", "predict"])
+def test_out_of_memory_while_decoding_is_no_damaged_picture(refused, trained, own_photos, monkeypatch, command):
+    def exhausted(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", exhausted)
+    out = own_photos / "results"
+    inputs = [own_photos] if command == "check" else [trained, own_photos / "images", "--out", out]
+    code, message = refused(command, *inputs)
+    assert code == 5
+    assert "does not fit into memory" in message
+    assert "damaged" not in message
+
+
 def test_settings_file_of_a_run_takes_another_length(intarsia, photos, trained, tmp_path):
     config = trained / "settings.toml"
     code, _, err = intarsia("train", photos, "--config", config, "--out", tmp_path / "run", "--epochs", "0.2")

@@ -142,6 +142,17 @@ class TestGeometry:
         assert mask.dtype == dtype
         assert (mask == ignore).all()
 
+    @pytest.mark.parametrize("bands", [1, 3, 5])
+    @pytest.mark.parametrize("seed", range(4))
+    def test_padding_of_floats_is_no_data_and_nothing_of_it_is_mixed_in(self, bands, seed):
+        image, mask = np.full((20, 30, bands), 280, np.float32), np.zeros((20, 30), np.uint8)
+        steps = matrix((20, 30), (48, 64), seed, rotate=30, scale=(1, 2))
+        warped, warped_mask = warp(image, mask, steps, (48, 64), IGNORE)
+        within = warped_mask == 0
+        assert 0 < within.sum() < 48 * 64
+        assert np.isnan(warped[~within]).all()
+        assert warped[within] == pytest.approx(280)
+
 
 class TestRandomness:
     def test_it_depends_on_seed_epoch_and_index_alone(self):
@@ -266,9 +277,16 @@ class TestPhotometry:
         seen[8:42, 8:42] = True  # at a blur of 3 pixels, from 12 pixels away
         for seed in range(8):
             whole, result = (photometry(one, np.random.default_rng(seed), ranges) for one in (image, holed))
-            assert np.isnan(result[20:30, 20:30]).all()
-            assert np.array_equal(result[~seen], whole[~seen])
-            assert np.isfinite(result[~seen]).all()
+            assert np.array_equal(np.isnan(result), np.isnan(holed))
+            assert result[~seen] == pytest.approx(whole[~seen], rel=1e-5)
+
+    @pytest.mark.parametrize("bands", [1, 3, 5])
+    def test_blur_is_of_numbers_alone(self, bands):
+        image = np.full((40, 50, bands), 280, np.float32)
+        image[np.random.default_rng(0).random(image.shape) < 0.3] = np.nan
+        blurred = photometry(image, np.random.default_rng(0), only(blur=5))
+        assert np.array_equal(np.isnan(blurred), np.isnan(image))
+        assert blurred[~np.isnan(image)] == pytest.approx(280, rel=1e-5)
 
     def test_what_is_no_number_is_warped_with_its_edge(self):
         image, mask = picture((60, 80), 4, "float32"), checkers((60, 80))
@@ -282,7 +300,25 @@ class TestPhotometry:
             inside = (row > 20) & (row < 29) & (column > 20) & (column < 29)
             outside = (row < 18) | (row > 31) | (column < 18) | (column > 31)
             assert np.isnan(result[inside]).all()
-            assert np.array_equal(result[outside], whole[outside])
+            assert np.array_equal(result[outside], whole[outside], equal_nan=True)
+
+    @pytest.mark.parametrize("bands", [1, 3, 4, 5])
+    def test_bands_of_floats_vary_alike_in_whatever_units(self, bands):
+        shares, units = picture((20, 30), bands, "float32"), np.float32([900, 20, -3, 0.5, 1e-6])[:bands]
+        shares[3:5, 4:6] = np.nan
+        ranges = only(brightness=0.5, contrast=0.5, saturation=1, noise=0.1, blur=2)
+        for seed in range(8):
+            pictures = shares, shares * units
+            plain, scaled = (photometry(one, np.random.default_rng(seed), ranges) for one in pictures)
+            assert scaled.dtype == np.float32
+            assert scaled / units == pytest.approx(plain, rel=1e-4, abs=1e-3, nan_ok=True)
+
+    def test_a_small_band_beside_a_large_one_is_not_drowned(self):
+        image = np.dstack([np.full((20, 30), 900), np.indices((20, 30))[1] / 60]).astype(np.float32)
+        for seed in range(8):
+            varied = photometry(image, np.random.default_rng(seed), AugmentSettings(blur=0))[:, :, 1]
+            assert np.corrcoef(varied.ravel(), image[:, :, 1].ravel())[0, 1] > 0.98
+            assert np.abs(varied - image[:, :, 1]).max() < 0.2
 
     def test_nothing_is_made_of_a_picture_without_a_number(self):
         image = np.full((6, 7, 1), np.nan, dtype=np.float32)

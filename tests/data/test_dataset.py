@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -243,6 +244,39 @@ def test_grey_files_become_the_bands_asked_for(tmp_path):
     image, _ = take(pairs, 1, batch=1)[0]
     assert image.shape == (1, 3, 4, 6)
     assert image.unique().tolist() == [9]
+
+
+def of_floats(folder, array: np.ndarray, **changes) -> TrainingPairs:
+    """One pair of a float picture [H, W, 2], all of class 0."""
+    tifffile.imwrite(folder / "a.tif", array.astype(np.float32), planarconfig="contig")
+    Image.fromarray(np.zeros(array.shape[:2], np.uint8)).save(folder / "a.png")
+    pair, options = Pair("a", folder / "a.tif", folder / "a.png"), {"seed": 0, "cache": False}
+    return TrainingPairs([pair], Labels.of_values([0, 1]), 2, **options | changes)
+
+
+def test_what_a_transform_leaves_without_data_is_ignored(tmp_path) -> None:
+    def holed(image, mask, rng):
+        image[1, 2:4], image[2, :, 0] = np.nan, np.nan
+        return image, mask
+
+    _, mask = of_floats(tmp_path, np.ones((4, 6, 2)), transform=holed, size=(4, 6))[0]
+    expected = np.zeros((4, 6), np.uint8)
+    expected[1, 2:4] = 255
+    assert mask.dtype == np.uint8
+    assert np.array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_no_view_of_a_hole_counts(tmp_path, number) -> None:
+    """Turned and blurred, a hole may be larger than it was: in the mask too."""
+    array = np.ones((40, 50, 2))
+    array[10:20, 10:20] = np.nan
+    augment = Augment(AugmentSettings(rotate=30, blur=3), (32, 32), 255)
+    image, mask = of_floats(tmp_path, array, transform=augment, size=(32, 32))[number]
+    missing = np.isnan(image).all(axis=2)
+    assert missing.any()
+    assert (mask[missing] == 255).all()
+    assert (mask[~missing] == 0).sum() > 300
 
 
 @pytest.mark.parametrize("batch", [3, 4, 7])

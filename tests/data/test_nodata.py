@@ -1,5 +1,6 @@
 """The number that stands for no data is NaN, whichever reader opens the file; GDAL is the witness."""
 
+import logging
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from intarsia.data.nodata import as_floats, nodata_of, without_data
 from intarsia.data.read import read_image
 from intarsia.raster.contract import Window
 from intarsia.raster.geotiff import GeoTiffSource
+from intarsia.raster.opening import open_source
 from intarsia.raster.tiff import TiffSource
 from tests.raster.conftest import cut, numbers
 
@@ -42,6 +44,26 @@ def test_the_number_that_a_file_names(tmp_path: Path, text: str, number: float |
     with tifffile.TiffFile(path) as tiff:
         found = nodata_of(tiff.pages.first)
     assert found == (None if number is None else pytest.approx(number, rel=0, nan_ok=True))
+
+
+@pytest.mark.parametrize(("dtype", "text"), [("float32", "-3.4028234663852886e+38"), ("uint8", "-9999")])
+def test_a_number_that_tifffile_cannot_cast_is_no_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, dtype: str, text: str
+) -> None:
+    path, array = tmp_path / "a.tif", np.ones((4, 5), dtype)
+    array[0] = LEAST if dtype == "float32" else 0
+    tifffile.imwrite(path, array, extratags=[(42113, "s", 0, text, True)])
+    image = read_image(path)
+    with closing(open_source(path)) as source, closing(TiffSource(path)) as other:
+        assert np.array_equal(source.read(Window(0, 0, 4, 5)), image, equal_nan=dtype == "float32")
+        assert np.array_equal(other.read(Window(0, 0, 4, 5)), image, equal_nan=dtype == "float32")
+    assert np.isnan(image[0]).all() == (dtype == "float32")
+    assert not caplog.records
+
+
+def test_other_warnings_of_tifffile_are_heard(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("tifffile").warning("OME series is missing 2 frames. Missing data are zeroed")
+    assert len(caplog.records) == 1
 
 
 def test_a_file_that_names_none(tmp_path: Path) -> None:
@@ -123,7 +145,7 @@ def test_every_reader_gives_the_same(
                 assert np.array_equal(missing, cut(nowhere, WINDOW))
 
 
-@pytest.mark.parametrize("nodata", [-9999, 1e38])
+@pytest.mark.parametrize("nodata", [-9999, 1e38, LEAST])
 def test_blocks_that_a_file_leaves_out_are_no_data(tmp_path: Path, nodata: float) -> None:
     path = tmp_path / "a.tif"
     profile = {"height": 64, "width": 64, "count": 1, "dtype": "float32", "nodata": nodata}

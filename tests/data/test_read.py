@@ -515,6 +515,34 @@ def test_truncated_float_tiff(tmp_path):
         read_image(path)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "decoder"), [("png", "PIL.ImageFile.ImageFile.load"), ("tif", "tifffile.TiffPageSeries.asarray")]
+)
+@pytest.mark.parametrize(("told", "words"), [("Unable to allocate 9 GiB",) * 2, ("", "does not fit into memory")])
+@pytest.mark.parametrize("read", [read_image, read_mask])
+def test_full_memory_is_no_damage(tmp_path, monkeypatch, suffix, decoder, told, words, read):
+    def exhausted(*arguments: object, **options: object) -> None:
+        raise MemoryError(told)
+
+    path = tmp_path / f"sound.{suffix}"
+    Image.fromarray(INDICES.astype(np.uint16)).save(path)
+    assert read(path).any()
+    monkeypatch.setattr(decoder, exhausted)
+    with pytest.raises(MemoryError, match=rf"sound\.{suffix}: {words}$"):
+        read(path)
+
+
+def test_tiles_that_no_memory_holds_are_damage(tmp_path):
+    path = tmp_path / "tiles.tif"
+    tifffile.imwrite(path, RNG.random((64, 64)), tile=(32, 32), compression="deflate")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages.first.tags["TileLength"].overwrite(60_000, dtype="I")
+        file.pages.first.tags["TileWidth"].overwrite(60_000, dtype="I")
+    with pytest.raises(Undecodable, match=r"tiles\.tif: is damaged, or has tiles of 60000x60000") as raised:
+        read_image(path)
+    assert raised.value.finding == "damaged"
+
+
 def test_pages_of_a_float_tiff_are_refused(tmp_path):
     with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
         file.write(np.zeros((4, 4), np.float32))

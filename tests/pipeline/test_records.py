@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from intarsia.errors import MachineError
-from intarsia.pipeline.records import FOLDER, Records, Stamp
+from intarsia.pipeline.records import FOLDER, Records, Stamp, agreed
 
 STAMP, LATER = Stamp(100, 5), Stamp(100, 6)
 
@@ -82,3 +82,10 @@ def test_a_stamp_tells_a_file_from_what_it_was(tmp_path: Path) -> None:
     assert stamp == Stamp.of(path)
     os.utime(path, ns=(0, stamp.changed + 1))
     assert Stamp.of(path) == Stamp(2, stamp.changed + 1)
+
+
+def test_all_take_the_number_that_was_said_first(tmp_path: Path) -> None:
+    assert agreed(tmp_path, lambda: 500) == 500
+    assert agreed(tmp_path, lambda: pytest.fail("is not asked")) == 500
+    (tmp_path / FOLDER / "pixels_in_one_piece").write_bytes(b"")
+    assert agreed(tmp_path, lambda: 700) == 700

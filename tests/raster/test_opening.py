@@ -13,8 +13,9 @@ from intarsia.data.read import IMAGE_SUFFIXES, read_image
 from intarsia.errors import DataError, MachineError, SettingsError
 from intarsia.raster import opening
 from intarsia.raster.contract import Window
+from intarsia.raster.frames import Stack
 from intarsia.raster.geotiff import GeoTiffSource
-from intarsia.raster.opening import SUFFIXES, open_source
+from intarsia.raster.opening import SUFFIXES, open_source, pixels_of
 from intarsia.raster.pictures import Decoded
 from intarsia.raster.slides import SlideSource
 from intarsia.raster.tiff import TiffSource
@@ -137,6 +138,44 @@ class TestTheRightReader:
             open_source(path)
 
 
+class TestPixels:
+    @pytest.mark.parametrize("bands", [1, 3, 4, 5, 12])
+    @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+    def test_of_what_is_decoded_whole(self, tmp_path, opened, caplog, dtype, bands):
+        array = numbers((30, 40, bands), dtype)
+        together = "contig" if bands > 1 else None
+        tifffile.imwrite(tmp_path / "a.tif", array, photometric="minisblack", planarconfig=together)
+        assert pixels_of(tmp_path / "a.tif") == 30 * 40
+        assert opened(open_source(tmp_path / "a.tif")).in_memory
+        assert not caplog.records
+
+    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp"])
+    def test_of_other_pictures(self, tmp_path, name):
+        Image.fromarray(numbers((30, 40, 3), "uint8")).save(tmp_path / name)
+        assert pixels_of(tmp_path / name) == 30 * 40
+
+    @pytest.mark.parametrize("kind", ["placed", "large", "slide", "copies", "without rasterio"])
+    def test_of_what_is_read_in_windows_none_wait(self, tmp_path, opened, monkeypatch, kind):
+        path = tmp_path / ("a.svs" if kind == "slide" else "a.tif")
+        if kind in ("slide", "copies"):
+            write_slide(path, LEVELS)
+        else:
+            placed(path, numbers((30, 40, 3), "uint8"))
+        if kind == "large":
+            tifffile.imwrite(path, numbers((30, 40, 3), "uint8"), photometric="rgb")
+            monkeypatch.setattr(opening, "LARGE_BYTES", 1000)
+        if kind == "without rasterio":
+            monkeypatch.setitem(sys.modules, "rasterio", None)
+        assert pixels_of(path) == 0
+        assert not opened(open_source(path)).in_memory
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"II*\0", b"II*\0\x08\0\0\0\xff\xff"], ids=repr)
+    def test_of_what_is_no_picture_none_wait(self, tmp_path, content):
+        (tmp_path / "a.tif").write_bytes(content)
+        assert pixels_of(tmp_path / "a.tif") == 0
+        assert pixels_of(tmp_path / "gone.tif") == 0
+
+
 class TestBands:
     @pytest.mark.parametrize("kind", ["png", "placed", "large"])
     def test_grey_and_colour_become_each_other(self, tmp_path, opened, monkeypatch, kind):
@@ -199,6 +238,19 @@ class TestRefused:
         (tmp_path / "a.tif").write_text("hello")
         with pytest.raises(DataError, match=r"a\.tif: is not a picture"):
             open_source(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", [TiffSource, Stack])
+def test_full_memory_is_no_damage(tmp_path, opened, monkeypatch, kind):
+    def exhausted(*arguments: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    path, pages = tmp_path / "a.tif", (4,) if kind is Stack else ()
+    array = np.zeros((*pages, 20, 30), np.uint16)
+    tifffile.imwrite(path, array, compression="deflate", photometric="minisblack")
+    monkeypatch.setattr("tifffile.TiffPage.decode", exhausted)
+    with pytest.raises(MemoryError, match=r"a\.tif: Unable to allocate 9 GiB$"):
+        next(iter(Stack(path))) if kind is Stack else opened(TiffSource(path)).read(Window(0, 0, 9, 9))
 
 
 def test_a_name_with_a_colon_is_a_file(tmp_path, opened, monkeypatch):

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from intarsia.errors import SettingsError
 from intarsia.labels import Labels
 from intarsia.networks.ensemble import Averaged
 from intarsia.options import make_options
+from intarsia.prediction import predict
 from intarsia.raster.contract import EvenScale, Georeference
 from intarsia.raster.pictures import Decoded
 from intarsia.results.plan import Plan, Subject, foreground
@@ -169,10 +171,30 @@ def test_an_overlap_alone_is_that_of_the_tiles_that_are_chosen(monkeypatch: pyte
     large = Decoded(np.zeros((1100, 1872), np.uint8))
     assert [(row.start, row.stop) for row in own.tiling(large).columns] == [(0, 1024), (424, 1448), (848, 1872)]
     monkeypatch.setattr("intarsia.inference.memory_of", lambda device: 1)
-    short = plan(overlap=600)
-    assert short.tiling(Decoded(np.zeros((100, 60), np.uint8))).whole
-    with pytest.raises(SettingsError, match=r"^--overlap 600: .* tiles of 256 .* at most 254, or --tile 1200\.$"):
-        short.tiling(large)
+    for picture in (large, Decoded(np.zeros((100, 60), np.uint8))):
+        with pytest.raises(
+            SettingsError, match=r"^--overlap 600: .* tiles of 256 .* at most 254, or --tile 1200\.$"
+        ):
+            plan(overlap=600).tiling(picture)
+    assert plan(overlap=254).room == 1
+
+
+def test_the_overlap_is_that_of_tiles_that_whoever_began_has_chosen() -> None:
+    own = plan(overlap=600)
+    assert replace(own, fits=1024**2).room == 1024**2
+    with pytest.raises(SettingsError, match=r"^--overlap 600: is too much for tiles of 512 pixels"):
+        _ = replace(own, fits=1024**2 - 1).room
+
+
+def test_an_overlap_that_memory_has_no_tiles_for_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intarsia.inference.memory_of", lambda device: 1)
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(SettingsError, match=r"^--overlap 600: is too much for tiles of 256 pixels"):
+        predict(predictor(), tmp_path / "a.png", tmp_path / "out", {"overlap": 600})
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["prediction.json"]
+    assert predict(predictor(), tmp_path / "a.png", tmp_path / "out", {"overlap": 254}).written
 
 
 def test_tta_asks_the_same_model_in_several_ways() -> None:

@@ -1,10 +1,10 @@
 """Augmentation: one warp for image and mask, then light on the image alone.
 
 All geometry (zoom, shift, rotation, flips, crop to the training size) is composed into ONE affine matrix and
-applied once: the image linearly and padded with 0, the mask by nearest neighbour and padded with the ignore
-index. Photometry is a look-up table and never sees the mask. Every random number comes from the generator that
-is handed in, which `sample_generator` makes from (seed, epoch, index) alone, so that results do not depend on
-the number of workers. What makes one pair of several is in `mixing`.
+applied once: the image linearly and padded with 0, or NaN in floats, the mask by nearest neighbour and padded with
+the ignore index. Photometry is a look-up table and never sees the mask. Every random number comes from the
+generator that is handed in, which `sample_generator` makes from (seed, epoch, index) alone, so that results do not
+depend on the number of workers. What makes one pair of several is in `mixing`.
 
 Shapes: image [H, W, bands], mask [H, W] of class indices; sizes are (height, width).
 """
@@ -116,19 +116,27 @@ def random_affine(
 def warp(
     image: Image, mask: Mask, matrix: NDArray[np.float64], size: tuple[int, int], ignore_index: int
 ) -> tuple[Image, Mask]:
-    """Applies a matrix of `random_affine`: image linear, padded with 0; mask nearest, with `ignore_index`."""
+    """Applies a matrix of `random_affine`: image linear, mask nearest.
+
+    The mask is padded with `ignore_index`, the image with 0; with NaN where it is of floats, in which 0 may be far
+    from all there is (temperatures in kelvin).
+    """
     target = (size[1], size[0])
     inverse = cv2.WARP_INVERSE_MAP
-    bands = image.shape[2]
+    bands, floats = image.shape[2], image.dtype == np.float32
+    beyond = cv2.BORDER_REPLICATE if floats else cv2.BORDER_CONSTANT
     if bands == 3:  # OpenCV warps four bands in half the time of three
         image = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
     parts = [
-        cv2.warpAffine(image[:, :, start : start + _OPENCV_BANDS], matrix, target, flags=cv2.INTER_LINEAR | inverse)
-        for start in range(0, bands, _OPENCV_BANDS)
+        cv2.warpAffine(part, matrix, target, flags=cv2.INTER_LINEAR | inverse, borderMode=beyond)
+        for part in (image[:, :, start : start + _OPENCV_BANDS] for start in range(0, bands, _OPENCV_BANDS))
     ]
     warped_image = np.concatenate([np.atleast_3d(part) for part in parts], axis=2) if len(parts) > 1 else parts[0]
     if bands == 3:
         warped_image = cv2.cvtColor(warped_image, cv2.COLOR_RGBA2RGB)
+    if floats:
+        within = np.ones(mask.shape, np.uint8)
+        warped_image[cv2.warpAffine(within, matrix, target, flags=cv2.INTER_NEAREST | inverse) == 0] = np.nan
     warped_mask = cv2.warpAffine(
         mask,
         matrix,
@@ -144,8 +152,8 @@ def photometry(image: Image, rng: np.random.Generator, settings: AugmentSettings
     """Brightness, contrast, gamma, saturation, blur and noise; the units of `settings` are shares of white.
 
     Args:
-        image: [H, W, bands] uint8 or uint16 (white is the dtype's largest value), or float32 (white is the
-            image's own largest magnitude; NaN stays NaN).
+        image: [H, W, bands] uint8 or uint16 (white is the dtype's largest value), or float32 (white is each band's
+            own value of the largest magnitude, as bands may be of unlike units; NaN stays NaN).
         rng: drawn from in a fixed order, whatever is switched off.
         settings: the ranges.
     """
@@ -156,54 +164,79 @@ def photometry(image: Image, rng: np.random.Generator, settings: AugmentSettings
         settings.saturation,
     )
     sigma, deviation = rng.uniform(-1, 1, 2) * (settings.blur, settings.noise)  # none for half of the images
-    image = _tone(image, brightness, 1 + contrast, 1 + gamma)
+    white = _white(image)
+    image = _tone(image, white, brightness, 1 + contrast, 1 + gamma)
     if image.shape[2] == 3 and saturation:
-        image = _saturate(image, 1 + saturation)
+        image = _saturate(image, white, 1 + saturation)
     if sigma > 0.3:  # below, the kernel is a single pixel
-        image = cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
+        image = _blur(image, sigma)
     if deviation > 0:
         start = int(rng.integers(_NOISE_LENGTH))
-        image = _add_noise(image, deviation * _white(image), start)
+        image = _add_noise(image, float(deviation) * white, start)
     return image
 
 
-def _white(image: Image) -> float:
-    if image.dtype == np.float32:
-        white = float(np.fmax.reduce(np.abs(image), axis=None))  # of what is a number
-        return white if white > 0 else 1.0
-    return float(np.iinfo(image.dtype).max)
+def _white(image: Image) -> NDArray[Any]:
+    """[bands] of floats, [1] of whole numbers."""
+    if image.dtype != np.float32:
+        return np.array([np.iinfo(image.dtype).max], np.float64)
+    high, low = (side.reduce(side.reduce(image, axis=0), axis=0) for side in (np.fmax, np.fmin))  # NaN is neither
+    white = np.where(high >= -low, high, low)
+    return np.where(np.isfinite(white) & (white != 0), white, np.float32(1))
 
 
-def _tone(image: Image, brightness: float, contrast: float, gamma: float) -> Image:
-    """((x - 1/2) * contrast + 1/2 + brightness) ** gamma, with x and the result in 0..1 of white."""
+def _tone(image: Image, white: NDArray[Any], brightness: float, contrast: float, gamma: float) -> Image:
+    """((x - 1/2) * contrast + 1/2 + brightness) ** gamma, with x and the result in 0..1 of white.
+
+    Floats may lie outside of 0..1, and stay there: without gamma.
+    """
     if image.dtype == np.float32:
-        white = _white(image)
-        return (image - white / 2) * np.float32(contrast) + np.float32(white / 2 + brightness * white)
-    white = int(_white(image))
-    ramp = np.linspace(0, 1, white + 1)
-    table = np.clip((ramp - 0.5) * contrast + 0.5 + brightness, 0, 1) ** gamma * white
+        added = white * np.float32((1 - contrast) / 2 + brightness)
+        return image * np.float32(contrast) + np.tile(added, image.shape[1]).reshape(image.shape[1:])
+    most = int(white[0])
+    ramp = np.linspace(0, 1, most + 1)
+    table = np.clip((ramp - 0.5) * contrast + 0.5 + brightness, 0, 1) ** gamma * most
     if image.dtype == np.uint8:
         return cv2.LUT(image, table.round().astype(np.uint8)).reshape(image.shape)
     tone: Image = table.round().astype(np.uint16)[image]
     return tone
 
 
-def _saturate(image: Image, amount: float) -> Image:
-    """Moves every colour away from (amount > 1) or towards its grey; grey is the ITU-R BT.601 luma."""
+def _saturate(image: Image, white: NDArray[Any], amount: float) -> Image:
+    """Moves every colour away from (amount > 1) or towards its grey: the ITU-R BT.601 luma, of shares of white."""
     luma = np.array([0.299, 0.587, 0.114])
     matrix = amount * np.eye(3) + (1 - amount) * luma
-    return cv2.transform(image, matrix)
+    return cv2.transform(image, matrix * np.divide.outer(white, white))
 
 
-def _add_noise(image: Image, deviation: float, start: int) -> Image:
-    """Adds normal noise, taken from a bank at `start`: 20 times faster than drawing it anew."""
+def _blur(image: Image, sigma: float) -> Image:
+    """Gaussian; NaN stays where it is and weighs nothing, so that the means are of numbers."""
+    missing = np.isnan(image) if image.dtype == np.float32 else None
+    if missing is None or not missing.any():
+        return cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape)
+    parts = np.where(missing, np.float32(0), image), (~missing).astype(np.float32)
+    sums, weights = (cv2.GaussianBlur(part, (0, 0), sigma).reshape(image.shape) for part in parts)
+    weights[missing] = np.nan
+    blurred: Image = sums / weights
+    return blurred
+
+
+def _add_noise(image: Image, deviation: NDArray[Any], start: int) -> Image:
+    """Adds normal noise, taken from a bank at `start`: 20 times faster than drawing it anew.
+
+    `deviation` is [bands] for floats, [1] for whole numbers.
+    """
     bank = _noise_bank()
     repeats = -(-(start + image.size) // bank.size)
     noise = (np.tile(bank, repeats) if repeats > 1 else bank)[start : start + image.size]
-    depth = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}.get(image.dtype, cv2.CV_32F)
+    amount = deviation / _NOISE_UNIT
+    if image.dtype == np.float32:
+        amounts = np.tile(amount, image.shape[1]).reshape(image.shape[1:])
+        noisy: Image = image + noise.reshape(image.shape) * amounts
+        return noisy
+    depth = {np.dtype(np.uint8): cv2.CV_8U, np.dtype(np.uint16): cv2.CV_16U}[image.dtype]
     flat = image.reshape(image.shape[0], -1)
-    noisy = cv2.addWeighted(flat, 1.0, noise.reshape(flat.shape), deviation / _NOISE_UNIT, 0.0, dtype=depth)
-    return noisy.reshape(image.shape)
+    return cv2.addWeighted(flat, 1.0, noise.reshape(flat.shape), amount[0], 0.0, dtype=depth).reshape(image.shape)
 
 
 @cache

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from intarsia.data.augment import Transform, sample_generator
 from intarsia.data.mixing import Mixing
+from intarsia.data.nodata import without_data
 from intarsia.data.pairs import Pair, read_pair
 from intarsia.errors import DataError, MachineError, listing
 from intarsia.labels import Labels
@@ -152,7 +153,8 @@ class TrainingPairs(Dataset[Sample]):
                 f"The transform gave an image of {image.shape} and a mask of {mask.shape}; expected are "
                 f"{(*self.size, self.bands)} and {self.size} (train.size). Let it end with a crop to that size."
             )
-        return image, mask
+        missing = without_data(image)  # more than before: what is interpolated with NaN is NaN
+        return image, mask if missing is None else np.where(missing, self.labels.ignore_index, mask)
 
     def decode(self, index: int) -> Sample:
         """Pair `index` as it is, the caller's own copy: image [H, W, bands], mask [H, W] of class indices."""

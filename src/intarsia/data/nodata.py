@@ -23,6 +23,17 @@ def nodata_of(page: "TiffPage") -> float | None:
         return None
 
 
+def fill_with_nodata(page: "TiffPage") -> None:
+    """Has tifffile put nodata into blocks that a file of floats leaves out, also where it takes it for no float.
+
+    That is so of float32's least number as GDAL writes it, -3.4028234663852886e+38: it would put 0 there.
+    """
+    number = nodata_of(page)
+    if number is not None and page.dtype is not None and page.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            page.nodata = page.dtype.type(number).item()
+
+
 def as_floats(stored: NDArray[Any], nodata: float | None) -> NDArray[np.float32]:
     """Numbers of any dtype as float32, with NaN for the one that stands for no data."""
     with np.errstate(over="ignore"):  # as if the number were written in the file's own dtype

@@ -4,6 +4,7 @@ What a decoder would hide is refused: truncated files, 16-bit colours read as 8-
 colours, several frames of which only the first is seen.
 """
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from intarsia.data.nodata import as_floats, nodata_of
+from intarsia.data.nodata import as_floats, fill_with_nodata, nodata_of
 from intarsia.data.signatures import TIFF_STARTS, what_it_is
 from intarsia.errors import DataError
 from intarsia.labels import Encoding
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # For the whole process: files are decoded in threads, where filters cannot be set for a while only.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large, but below Pillow's limit
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # e.g. damaged EXIF beside sound pixels
+logging.getLogger("tifffile").addFilter(lambda record: "GDAL_NODATA" not in str(record.msg))  # `nodata` reads it
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jpg", ".jpeg"})
@@ -210,11 +212,17 @@ def _stored(array: NDArray[Any], path: Path) -> NDArray[Any]:
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Turns whatever a decoder raises into a `DataError` that names the file."""
+    """Turns whatever a decoder raises into a `DataError` that names the file.
+
+    Raises:
+        MemoryError: memory is full, which is no fault of the file; it is named all the same.
+    """
     try:
         yield
     except DataError:
         raise
+    except MemoryError as error:
+        raise MemoryError(f"{path}: {str(error) or 'does not fit into memory'}") from None
     except FileNotFoundError:
         raise Undecodable(f"{path}: does not exist.", "missing-file") from None
     except IsADirectoryError:
@@ -318,6 +326,9 @@ def _needs_tifffile(path: Path) -> bool:
         if page.imagelength * page.imagewidth > MOST_PIXELS:
             size = f"{page.imagelength}x{page.imagewidth}"
             raise Undecodable(f"{path}: a picture of {size}: at most {MOST_PIXELS:,} pixels are read.", "too-large")
+        if page.tilelength * page.tilewidth > MOST_PIXELS:
+            what = f"is damaged, or has tiles of {page.tilelength}x{page.tilewidth}"
+            raise Undecodable(f"{path}: {what}: at most {MOST_PIXELS:,} pixels are decoded at once.", "damaged")
         plain = page.dtype in (np.bool_, np.uint8) and page.samplesperpixel <= 4
         return not plain or 0 in page.extrasamples  # bands of a meaning of their own
 
@@ -338,6 +349,7 @@ def _tiff_array(
         if len(tiff.pages) > 1 and len(tiff.series) > 1:
             raise DataError(f"{path}: holds {len(tiff.pages)} pages; a picture has one.")
         series = tiff.series[0]
+        fill_with_nodata(tiff.pages.first)
         array, axes = series.asarray(), series.axes
         has_alpha = tiff.pages.first.extrasamples[-1:] in [(kind,) for kind in _ALPHA]
         turn, nodata = _turn_of(tiff), nodata_of(tiff.pages.first)

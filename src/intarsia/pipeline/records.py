@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -147,21 +147,26 @@ class Records:
                     file.unlink(missing_ok=True)
 
 
-def agreed(out: Path, pixels: int) -> int:
+def agreed(out: Path, own: Callable[[], int]) -> int:
     """Pixels of the largest picture or tile in one piece: those that the first process has said.
+
+    Args:
+        out: the folder of the results.
+        own: what this process would say; asked where nobody has said anything.
 
     Raises:
         MachineError: the folder cannot be written.
     """
     path = out / FOLDER / _AGREED
-    make_folder(path.parent)
+    if not path.exists():
+        content = f"{own()}\n".encode()
+        make_folder(path.parent)
+        write_first(path, content)
     with reading(path):
         try:
-            if not path.exists():
-                write_first(path, f"{pixels}\n".encode())
             return max(int(path.read_bytes()), 1)
-        except ValueError:
-            return pixels
+        except ValueError:  # damaged
+            return own()
 
 
 def _line(record: Record) -> bytes:

@@ -75,8 +75,8 @@ class Stack:
         try:
             raw = page.asarray()
         except Exception as error:  # decoders raise almost anything
-            if "'imagecodecs'" in str(error):
-                raise  # nothing is damaged: a decoder is missing
+            if isinstance(error, MemoryError) or "'imagecodecs'" in str(error):
+                raise  # nothing is damaged: there is no memory, or no decoder
             where = f"damaged after page {number} of {self.count}"
             raise DataError(f"{self.path}: {where}: {str(error).rstrip('.')}.") from None
         if raw.ndim == 2:

@@ -1,6 +1,8 @@
 """Opening a picture of whatever kind: the one place that knows them all."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -63,10 +65,16 @@ def open_source(
 
 
 def pixels_of(path: Path) -> int:
-    """Pixels of a picture, as its header says; 0 where it is of a kind that is not decoded whole, or damaged."""
+    """Pixels of a picture, as its header says; 0 where `open_source` does not decode it whole, or it is damaged."""
     try:
-        with Image.open(path) as file:
-            return file.width * file.height
+        if path.suffix.lower() in SLIDE_SUFFIXES:
+            return 0
+        with path.open("rb") as file:
+            tiff = file.read(4) in TIFF_STARTS
+        if tiff:
+            return _reader_of_tiff(path)[1]
+        with Image.open(path) as picture:
+            return picture.width * picture.height
     except Exception:  # decoders raise almost anything; whoever opens the picture tells what is wrong
         return 0
 
@@ -105,10 +113,12 @@ def _opened(path: Path, level: int | None, mpp: float | None) -> Source:
             f"{path}: is a GDAL VRT, which only points at other files. Write it as one GeoTIFF: `gdal_translate "
             f"{path.name} whole.tif`."
         )
-    return _opened_tiff(path) if tiff else Decoded.of_file(path)
+    reader = _reader_of_tiff(path)[0] if tiff else Decoded.of_file
+    return reader(path)
 
 
-def _opened_tiff(path: Path) -> Source:
+def _reader_of_tiff(path: Path) -> tuple[Callable[[Path], Source], int]:
+    """What opens a TIFF, and how many pixels it decodes at once: all of them, or 0 where it reads windows."""
     import tifffile  # a sixth of a second, and most pictures are no TIFF
 
     with decoding(path), tifffile.TiffFile(path) as tiff:
@@ -117,17 +127,15 @@ def _opened_tiff(path: Path) -> Source:
         several = len(tiff.pages) > 1
         scanned = several and (page.is_svs or page.is_scn or page.is_ndpi or page.is_bif or page.is_philips)
         copies = several and len(full_pages(tiff)) == 1  # beside smaller ones of itself
-        large = (
-            page.imagelength * page.imagewidth * page.samplesperpixel * max(8, page.bitspersample) // 8
-            > LARGE_BYTES
-        )
+        pixels = page.imagelength * page.imagewidth
+        large = pixels * page.samplesperpixel * max(8, page.bitspersample) // 8 > LARGE_BYTES
     if scanned:
-        return SlideSource(path)
+        return SlideSource, 0
     if told or copies:
         if find_spec("rasterio") is not None:
-            return GeoTiffSource(path)
-        return TiffSource(path, f"{path}: {_NO_PLACE}" if told else "")
-    return TiffSource(path) if large else Decoded.of_file(path)
+            return GeoTiffSource, 0
+        return partial(TiffSource, note=f"{path}: {_NO_PLACE}" if told else ""), 0
+    return (TiffSource, 0) if large else (Decoded.of_file, pixels)
 
 
 class _Banded:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intarsia.data.nodata import without_data
+from intarsia.data.nodata import fill_with_nodata, without_data
 from intarsia.data.read import MOST_PIXELS, decoding
 from intarsia.errors import DataError
 from intarsia.raster.contract import Georeference, Scale, Window
@@ -53,6 +53,7 @@ class TiffSource:
         if len(self._file.pages) > 1 and (number := len(full_pages(self._file))) > 1:
             raise DataError(f"{self.path}: holds {number} pages; a picture has one.")
         self._samples = samples_of(page, self.path)
+        fill_with_nodata(page)
         self.height, self.width = int(page.imagelength), int(page.imagewidth)
         self.bands, self.dtype = self._samples.bands, self._samples.dtype
         self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
@@ -134,8 +135,8 @@ class TiffSource:
             content = handle.read(count) if count else None
             segment = page.decode(content, index, jpegtables=page.jpegtables)[0]
         except Exception as error:  # decoders raise almost anything
-            if "'imagecodecs'" in str(error):
-                raise  # nothing is damaged: a decoder is missing
+            if isinstance(error, MemoryError) or "'imagecodecs'" in str(error):
+                raise  # nothing is damaged: there is no memory, or no decoder
             raise self._damaged(index, str(error) or type(error).__name__) from None
         if segment is None:
             together = self._samples.stored // self._planes

@@ -11,7 +11,7 @@ from intarsia.answers import indices_of
 from intarsia.data.read import MOST_PIXELS
 from intarsia.errors import DataError, SettingsError, counted
 from intarsia.files import make_folder
-from intarsia.inference import largest_tile, pixels_that_fit, tiling_for
+from intarsia.inference import chosen_tile, largest_tile, pixels_that_fit, tiling_for
 from intarsia.labels import Labels
 from intarsia.networks.ensemble import Averaged, Ensemble, Mixed, Model
 from intarsia.networks.segmenter import Segmenter
@@ -73,7 +73,7 @@ class Plan:
             asked = Averaged(asked).eval()
         if options.tile is not None:
             fitting(options.tile, options.overlap, asked.step)
-        elif options.overlap is not None:
+        elif options.overlap is not None:  # `room` looks again, at what memory allows
             fitting(largest_tile(least), options.overlap, asked.step, chosen=True)
         objects = dict.fromkeys(indices_of(options.classes, labels.names, "--classes") or foreground(labels))
         depth = stack.depth if stack else None
@@ -118,8 +118,15 @@ class Plan:
 
     @cached_property
     def room(self) -> int:
-        """Pixels that fit into memory in one piece; found out once, before several threads ask the model."""
-        return self.fits or pixels_that_fit(self.model)
+        """Pixels that fit into memory in one piece; found out once, before several threads ask the model.
+
+        Raises:
+            SettingsError: the overlap is too much for the tiles that memory allows.
+        """
+        room, options = self.fits or pixels_that_fit(self.model), self.options
+        if options.tile is None and options.overlap is not None:
+            fitting(chosen_tile(self.model, self.least, room), options.overlap, self.model.step, chosen=True)
+        return room
 
     def note_of(self, tiling: Tiling) -> str:
         """What should be known of results that tiles give; mostly empty."""
