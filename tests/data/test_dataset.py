@@ -1,6 +1,7 @@
 """Batches: a counted stream, the same whoever loads it and wherever it starts."""
 
 import itertools
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from intarsia.data.augment import Augment
-from intarsia.data.dataset import StreamBatches, TrainingPairs, batches, epoch_order, to_tensor
+from intarsia.data.dataset import StreamBatches, TrainingPairs, batches, epoch_order, one_death_told, to_tensor
 from intarsia.data.index import open_dataset
 from intarsia.data.mixing import Mixing
 from intarsia.data.pairs import Pair
@@ -312,3 +313,20 @@ def test_where_not_one_can_be_read_it_ends(tmp_path) -> None:
         pair.mask.write_bytes(b"")
     with pytest.raises(DataError, match="Not one of the training pairs can be read any more"):
         take(pairs, 1)
+
+
+def test_of_two_workers_that_die_one_is_told() -> None:
+    """torch would raise the second one's death wherever the first is being dealt with."""
+
+    def tell(number: int, frame: object) -> None:
+        raise RuntimeError("DataLoader worker is killed")
+
+    before = signal.signal(signal.SIGCHLD, tell)
+    try:
+        with one_death_told():
+            with pytest.raises(RuntimeError, match="is killed"):
+                signal.raise_signal(signal.SIGCHLD)
+            signal.raise_signal(signal.SIGCHLD)
+        assert signal.getsignal(signal.SIGCHLD) is tell
+    finally:
+        signal.signal(signal.SIGCHLD, before)

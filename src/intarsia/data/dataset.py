@@ -229,14 +229,46 @@ def batches(
         worker_init_fn=partial(_as_worker, os.getpid(), pairs.closing),
         generator=torch.Generator(),  # its own: drawing from the global one would shift dropout after a resume
     )
+    stream = iter(loader)
+    with one_death_told():
+        try:
+            yield from stream
+        except DataError as error:
+            error.__traceback__ = None  # it holds the loader
+            # A worker's error comes with its whole traceback as the message.
+            raise DataError(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
+        finally:
+            pairs.closing.fill_(1)
+            if workers:  # left to the garbage collector, they take 5 s each
+                stream._shutdown_workers()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def one_death_told() -> Iterator[None]:
+    """Within, the death of a worker is raised once.
+
+    torch raises it wherever the main thread is, for each worker: also while the first is being dealt with.
+    """
+    mine = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
+    tell, told = signal.getsignal(signal.SIGCHLD) if mine else None, False
+    if tell is None:
+        yield
+        return
+
+    def tell_once(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        if callable(tell) and not told:
+            try:
+                tell(number, frame)
+            except RuntimeError:
+                told = True
+                raise
+
+    signal.signal(signal.SIGCHLD, tell_once)
     try:
-        yield from loader
-    except DataError as error:
-        error.__traceback__ = None  # it holds the loader: left to the garbage collector, its workers take 5 s each
-        # A worker's error comes with its whole traceback as the message.
-        raise DataError(str(error).rpartition(f"{type(error).__name__}: ")[2].strip()) from None
+        yield
     finally:
-        pairs.closing.fill_(1)
+        signal.signal(signal.SIGCHLD, tell)
 
 
 @contextmanager
@@ -251,7 +283,7 @@ def naming_files_in_flight(pairs: TrainingPairs) -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader" not in str(error):
             raise
-        error.__traceback__ = None  # see `batches`
+        error.__traceback__ = None  # it holds the loader
         reason = str(error).splitlines()[0].rstrip(".")
         files = [str(pairs.pairs[index].image) for index in pairs.busy.tolist() if index >= 0]
         raise MachineError(
