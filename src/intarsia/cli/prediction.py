@@ -84,11 +84,11 @@ def predict(  # noqa: PLR0913 - the contract's options
     if speaks:
         _tell(prediction, _names(save), as_json=as_json)
     if prediction.failed:
-        number, were = len(prediction.failed), "was" if len(prediction.failed) == 1 else "were"
+        number = len(prediction.failed)
         reasons = "\n".join(reason for _, reason in prediction.failed[:_MOST_TOLD])
         if number > _MOST_TOLD:
             reasons += f"\nand {number - _MOST_TOLD:,} more; --json lists them all"
-        error = DataError(f"{counted(number, 'image')} could not be read and {were} left out:\n{reasons}")
+        error = DataError(f"{counted(number, 'image')} could not be read, or not to the end:\n{reasons}")
         raise error if speaks else SystemExit(error.exit_code)
 
 
