@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
-from intarsia.errors import IntarsiaError, MachineError, SettingsError
+from intarsia.errors import IntarsiaError, MachineError, SettingsError, first_line
 
 _PATIENCE = timedelta(minutes=30)  # of one process for another: the first may read a large dataset meanwhile
 _BACKENDS = "cpu:gloo,cuda:nccl"
@@ -187,7 +187,7 @@ def joined(
     except RuntimeError as error:  # what torch raises is one, whatever its class
         if not any(words in str(error) for words in _LOST):
             raise
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise MachineError(
             f"Process {os.environ.get('RANK', '?')} of {size} lost another one: {reason}. Its own message says "
             f"why; {advice}."

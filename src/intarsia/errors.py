@@ -75,6 +75,11 @@ def explained(
     return f"{told}: {message} ({meaning})." if meaning else f"{told}: {message}."
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, without its full stop; its kind, where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def counted(number: int, noun: str) -> str:
     """`1 mask`, `1,200 masks`."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

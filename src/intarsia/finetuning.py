@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intarsia.errors import ModelFileError, SettingsError, listing
+from intarsia.errors import ModelFileError, SettingsError, first_line, listing
 from intarsia.modelfile import MODEL_FILE, ModelCard, is_model_file, read_model_file
 from intarsia.networks import CUSTOM, find_network, published_or_foreign
 from intarsia.networks.contract import Pretrained
@@ -168,7 +168,7 @@ def _leaves_some_idle(shapes: Segmenter, heads: Sequence[Tensor]) -> bool:
 
 def _refuse(error: Exception, card: ModelCard, settings: Settings, batch: str) -> None:
     """Says what a network cannot take; an operation that needs numbers says nothing."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = first_line(error)
     if "more than 1 value per channel" in reason:
         mend = ", or model.norm=group" if card.model.name == "unet" else ""
         raise SettingsError(

@@ -16,7 +16,7 @@ from torch import Tensor
 from intarsia.ahead import mapped
 from intarsia.cores import CORES, threads_for
 from intarsia.data.dataset import to_tensor
-from intarsia.errors import MachineError
+from intarsia.errors import MachineError, first_line
 from intarsia.memory import is_out_of_memory, memory_of
 from intarsia.networks.ensemble import Model
 from intarsia.tiles import Window, fitting
@@ -59,7 +59,7 @@ def predict_batch(model: Model, images: NDArray[Any]) -> Tensor:
 
 def _does_not_fit(shape: tuple[int, ...], device: torch.device, error: BaseException) -> str:
     number, height, width, _ = shape
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = first_line(error)
     other = "" if device.type == "cpu" else ", or say --device cpu"
     if number > 1:
         return (
@@ -216,6 +216,6 @@ def find_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise MachineError(f"Device {name!r} cannot be used: {reason}. Leave --device out, or say cpu.") from None
     return device

@@ -67,7 +67,9 @@ def _entries(given: str | Path, out: Path, lists: tuple[Path, ...] = ()) -> Iter
 def _matches(pattern: Path, out: Path) -> Iterator[tuple[Path, Path]]:
     """Image files that a pattern matches, or that lie in folders that it matches."""
     root = next(folder for folder in pattern.parents if _exists(folder))  # whatever characters are in its name
-    matches = sorted(map(Path, glob.glob(str(pattern.relative_to(root)), root_dir=root, recursive=True)))  # noqa: PTH207
+    below = str(pattern.relative_to(root))
+    found = glob.glob(below, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob takes hidden files too
+    matches = sorted(map(Path, found))
     if not matches:
         raise DataError(f"{pattern}: matches no file.")
     if any(".." in match.parts for match in matches):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from intarsia.errors import MachineError
+from intarsia.errors import MachineError, first_line
 
 _WORDS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of torch's errors on CPUs and of cuDNN's
 
@@ -44,5 +44,5 @@ def enough_memory(advice: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error)
         raise MachineError(f"Memory is full: {reason}. {advice}") from None

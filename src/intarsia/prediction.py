@@ -7,7 +7,7 @@ they are of, so that another model's are never taken for finished; `records` say
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from intarsia.options import PredictOptions, make_options
 from intarsia.pipeline.flow import Outcome, Pipeline
 from intarsia.pipeline.jobs import Job, chunks_of
 from intarsia.pipeline.records import FOLDER, Record, Records, Stamp, agreed
+from intarsia.pipeline.workshop import workshop
 from intarsia.results.outputs import all_outputs, is_finished
 from intarsia.results.plan import Plan
 from intarsia.results.summaries import SUMMARISED, summarise
@@ -162,10 +163,10 @@ class Task:
             record = records.get(str(job.relative))
             if record and record.stamp == stamp and record.is_of(job.path) and set(self.save) <= set(record.save):
                 found[job] = record
-        return {job: record for job, record in found.items() if self._holds(job, self.save, all)}
+        return {job: record for job, record in found.items() if all(self._there(job, self.save))}
 
-    def _holds(self, job: Job, save: Sequence[str], which: Callable[[Iterable[bool]], bool]) -> bool:
-        return which(is_finished(self.out, name, job.relative, job.path) for name in save)
+    def _there(self, job: Job, save: Sequence[str]) -> Iterator[bool]:
+        return (is_finished(self.out, name, job.relative, job.path) for name in save)
 
     def refuse_others(self) -> None:
         """Makes sure that nothing is overwritten but earlier results of the same pictures.
@@ -175,7 +176,7 @@ class Task:
         """
         for job in self.jobs:
             record = self.records.known.get(str(job.relative))
-            if record and not record.is_of(job.path) and self._holds(job, record.save, any):
+            if record and not record.is_of(job.path) and any(self._there(job, record.save)):
                 raise SettingsError(
                     f"--out {self.out}: holds results of {record.picture}, which those of {job.path} would "
                     "overwrite. Choose another folder."
@@ -286,8 +287,8 @@ def do(
     stamps = {job: Stamp.of(job.path) for chunk in chunks for job in chunk}
     finished = task.finished(stamps)
     waiting = [chunk for chunk in chunks if not finished.keys() >= set(chunk)]
-    pipeline = Pipeline(task.plan, task.out, task.save, task.records, progress)
-    outcome = pipeline.run(waiting, stamps, finished.keys())
+    with workshop(task.plan, task.out, task.save) as shop:
+        outcome = Pipeline(shop, task.records, stamps, finished.keys(), progress).run(waiting)
     return outcome, known(finished, outcome)
 
 

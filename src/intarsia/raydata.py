@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from intarsia import errors
-from intarsia.errors import IntarsiaError, MachineError, SettingsError
+from intarsia.errors import IntarsiaError, MachineError, SettingsError, first_line
 from intarsia.extras import needed
 from intarsia.loading import load
 from intarsia.options import PredictOptions
@@ -229,7 +229,7 @@ def _connected(ray: ModuleType, address: str | None) -> Iterator[None]:
             socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
         ray.init(address or "local", include_dashboard=False)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise MachineError(
             f"No Ray at {address or 'this machine'}: {reason}. Whether a cluster runs is told by: ray status"
         ) from error

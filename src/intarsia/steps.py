@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from intarsia.checkpoint import State
 from intarsia.data.dataset import Batch
-from intarsia.errors import MachineError
+from intarsia.errors import MachineError, first_line
 from intarsia.losses import counted_weight, of_all_heads
 from intarsia.memory import is_out_of_memory
 from intarsia.networks import CUSTOM
@@ -85,7 +85,7 @@ def gradient(setup: Setup, state: State, learner: Learner, batches: Sequence[Bat
                 raise MachineError(f"Out of memory, and BatchNorm takes no smaller portions. {_ADVICE}") from None
             if not is_out_of_memory(error):
                 raise
-            told = str(error).splitlines()[0] if str(error) else type(error).__name__
+            told = first_line(error)
         state.optimizer.zero_grad(set_to_none=True)
         if setup.device.type == "cuda":
             torch.cuda.empty_cache()

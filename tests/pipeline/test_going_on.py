@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -293,3 +294,23 @@ def test_what_a_killed_merge_leaves_is_swept_away(predictor: Predictor, tmp_path
     (out / FOLDER / ".1-2.jsonl.1-2.tmp").touch()
     predict(predictor, photo, out)
     assert not list((out / FOLDER).glob(".*"))
+
+
+def test_a_video_that_cannot_be_written_leaves_no_thread(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames in tiles: the threads that compute the next end with the error."""
+    film = VideoWriter(tmp_path / "a.mp4", Fraction(10))
+    for number in range(6):
+        film.write(noise(80, 96, 3, seed=number))
+    film.close()
+
+    def full(writer: VideoWriter, frame: np.ndarray) -> None:
+        raise MachineError("the disk is full")
+
+    monkeypatch.setattr(VideoWriter, "write", full)
+    with pytest.raises(MachineError, match="the disk is full") as raised:
+        predict(predictor, tmp_path / "a.mp4", tmp_path / "out", {"tile": 32, "overlap": 8}, save=["overlays"])
+    assert raised.value.__traceback__ is not None  # it holds all that was going on
+    assert not {thread.name for thread in threading.enumerate()} & {"ahead", "ahead_0", "ahead_1"}
+    assert not list((tmp_path / "out").rglob("*.mp4"))

@@ -9,7 +9,7 @@ from types import FrameType
 import typer
 
 from intarsia.cli.commands import app
-from intarsia.errors import IntarsiaError, MachineError
+from intarsia.errors import IntarsiaError, MachineError, first_line
 from intarsia.terminal import visible
 
 __all__ = ["app", "main"]
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if full
             else "This is our mistake; --debug shows where"
         )
-        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        reason = first_line(error)
         typer.echo(f"error: {type(error).__name__}: {visible(reason)}. {advice}.", err=True)
         raise SystemExit(MachineError.exit_code if full else 1) from None
 

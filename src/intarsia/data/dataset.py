@@ -28,7 +28,7 @@ from intarsia.data.augment import Transform, sample_generator
 from intarsia.data.mixing import Mixing
 from intarsia.data.nodata import without_data
 from intarsia.data.pairs import Pair, read_pair
-from intarsia.errors import DataError, MachineError, listing
+from intarsia.errors import DataError, MachineError, first_line, listing
 from intarsia.labels import Labels
 
 Sample = tuple[NDArray[Any], NDArray[Any]]
@@ -284,7 +284,7 @@ def naming_files_in_flight(pairs: TrainingPairs) -> Iterator[None]:
         if "DataLoader" not in str(error):
             raise
         error.__traceback__ = None  # it holds the loader
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         files = [str(pairs.pairs[index].image) for index in pairs.busy.tolist() if index >= 0]
         raise MachineError(
             f"{reason}. Files that the workers were at: {listing(files) or 'none'}. Where one of them is the "

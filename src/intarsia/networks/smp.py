@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from intarsia import hub
-from intarsia.errors import ModelFileError, SettingsError, did_you_mean
+from intarsia.errors import ModelFileError, SettingsError, did_you_mean, first_line
 from intarsia.extras import needed
 from intarsia.networks import licences
 from intarsia.networks.contract import IMAGENET_MEAN, IMAGENET_STD, Blueprint, Network, Pretrained, Published
@@ -95,7 +95,7 @@ def build(blueprint: Blueprint) -> nn.Module:
                 **_any_size(encoder),
             )
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error)
         raise SettingsError(
             f"Network smp:{architecture}/{encoder}: segmentation_models_pytorch cannot build it: {reason}. Known "
             f"to work is smp:{architecture}/{example_encoder(architecture)}."

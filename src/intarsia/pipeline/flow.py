@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from intarsia.ahead import mapped
 from intarsia.errors import DataError
-from intarsia.inference import several_at_once
-from intarsia.memory import enough_memory
 from intarsia.pipeline.framewise import predict_frames
 from intarsia.pipeline.jobs import CHUNK, Job
 from intarsia.pipeline.records import Records, Stamp
@@ -27,13 +25,10 @@ from intarsia.pipeline.workshop import MOST_DECODED, Workshop
 from intarsia.raster.contract import Source
 from intarsia.raster.frames import is_frames
 from intarsia.raster.opening import pixels_of
-from intarsia.results.plan import Plan
 from intarsia.results.writing import write_answers
-from intarsia.signals import stopping_between
 from intarsia.tiling import Block, Tiling
 
 _READERS = 2  # threads
-_ADVICE = "Give a smaller --tile or --batch, or save fewer outputs at once."
 
 Progress = Callable[[int, int], None]
 Opened = Source | DataError | None
@@ -60,55 +55,47 @@ class Pipeline:
     """Takes chunks of pictures through the model, and writes their results.
 
     Args:
-        plan: of the prediction.
-        out: the folder of the results.
-        save: names of outputs.
+        shop: of the prediction.
         records: that are added to.
+        stamps: of all pictures' files, from before.
+        finished: these are left alone, unless they belong to the batch of one that is not finished.
         progress: see `prediction.predict`.
     """
 
-    def __init__(self, plan: Plan, out: Path, save: Sequence[str], records: Records, progress: Progress) -> None:
-        self._plan = plan
-        self._out = out
-        self._save = save
-        self._progress = progress
+    def __init__(
+        self,
+        shop: Workshop,
+        records: Records,
+        stamps: Mapping[Job, Stamp],
+        finished: AbstractSet[Job],
+        progress: Progress,
+    ) -> None:
+        self._shop = shop
+        self._plan = shop.plan
         self._records = records
+        self._stamps = stamps
+        self._finished = finished
+        self._progress = progress
         self._outcome = Outcome()
-        self._stamps: Mapping[Job, Stamp] = {}
-        self._finished: AbstractSet[Job] = frozenset()
         self._done = self._total = 0
         self._pending: deque[tuple[Job, int, Future[None]]] = deque()  # with the number of pixels
 
-    def run(
-        self, chunks: Sequence[Sequence[Job]], stamps: Mapping[Job, Stamp], finished: AbstractSet[Job] = frozenset()
-    ) -> Outcome:
-        """Predicts all pictures of some chunks.
-
-        Args:
-            chunks: as they were cut from the list of all.
-            stamps: of all pictures' files, from before.
-            finished: these are left alone, unless they belong to the batch of one that is not finished.
+    def run(self, chunks: Sequence[Sequence[Job]]) -> Outcome:
+        """Predicts all pictures of some chunks, as they were cut from the list of all.
 
         Raises:
             MachineError: the disk is full, or the memory; what is finished stays.
         """
         jobs = [job for chunk in chunks for job in chunk]
-        self._total, self._stamps, self._finished = len(jobs), stamps, finished
-        plan = self._plan
-        _ = plan.room  # while nobody asks the model
-        with (
-            stopping_between() as stop,
-            enough_memory(_ADVICE),
-            several_at_once(plan.model, alone=plan.options.compile) as askers,
-        ):
-            self._shop = shop = Workshop(plan, self._out, self._save, askers, stop)
-            opened = mapped(self._opened, jobs, _READERS, 2 * CHUNK, lambda job: pixels_of(job.path), MOST_DECODED)
-            answers = mapped(self._asked, self._batches(chunks, opened), askers, askers)
-            with closing(self._records), closing(shop), closing(opened), closing(answers):
-                for batch, blocks in answers:
-                    stop.check()
-                    self._take(batch, blocks)
-                self._settle(0)
+        self._total = len(jobs)
+        shop = self._shop
+        opened = mapped(self._opened, jobs, _READERS, 2 * CHUNK, lambda job: pixels_of(job.path), MOST_DECODED)
+        answers = mapped(self._asked, self._batches(chunks, opened), shop.askers, shop.askers)
+        with closing(self._records), closing(opened), closing(answers):
+            for batch, blocks in answers:
+                shop.stop.check()
+                self._take(batch, blocks)
+            self._settle(0)
         self._outcome.notes = shop.notes
         return self._outcome
 
@@ -154,7 +141,7 @@ class Pipeline:
                 self._failed(job, source)
             elif source is not None and blocks is not None:
                 subject = self._shop.subject(source, job.relative)
-                future = self._shop.writers.submit(write_answers, subject, [blocks[number]], self._save)
+                future = self._shop.writers.submit(write_answers, subject, [blocks[number]], self._shop.save)
                 self._pending.append((job, source.height * source.width, future))
                 self._settle(self._shop.most_waiting)
             elif job in self._finished:
@@ -196,7 +183,7 @@ class Pipeline:
         """One picture in tiles: some threads read and ask the network, this one writes."""
         with self._shop.tilewise(pixels, tiling) as blocks:
             subject = self._shop.subject(source, job.relative)
-            write_answers(subject, self._counted(blocks, tiling), self._save)
+            write_answers(subject, self._counted(blocks, tiling), self._shop.save)
 
     def _counted(self, blocks: Iterable[Block], tiling: Tiling) -> Iterator[Block]:
         """The blocks, with progress where there is but one picture."""
@@ -227,7 +214,7 @@ class Pipeline:
         self._count()
 
     def _record(self, job: Job, damage: str = "") -> None:
-        self._records.add(job.relative, job.path, self._stamps[job], self._save, damage)
+        self._records.add(job.relative, job.path, self._stamps[job], self._shop.save, damage)
 
     def _count(self) -> None:
         self._done += 1

@@ -2,9 +2,9 @@
 
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -46,7 +46,8 @@ def predict_frames(job: Job, workshop: Workshop) -> None:
             save.remove("overlays")
             video = stack.enter_context(_video(job, workshop, frames.rate))
         folder = stack.enter_context(_folders(job, workshop, save))
-        pictures = _Framewise(workshop, job, folder, save, drawn=video is not None).all(frames)
+        framewise = _Framewise(workshop, job, folder, save, drawn=video is not None)
+        pictures = stack.enter_context(closing(framewise.all(frames)))  # or its threads would go on computing
         try:
             for picture in pictures:
                 if video is not None and picture is not None:
@@ -104,7 +105,7 @@ class _Framewise:
         self._drawn = drawn
         self._number = 0
 
-    def all(self, frames: Frames) -> Iterator[Drawn]:
+    def all(self, frames: Frames) -> Generator[Drawn, None, None]:
         """Predicts and writes one after the other."""
         for portion in gathered(frames, CHUNK):
             yield from self._written([self._checked(Decoded(image, frames.path)) for image in portion])
@@ -123,13 +124,13 @@ class _Framewise:
                     yield self._write(source, blocks, self._next())
             return
         batches = portions(alike, workshop.at_once(height, width))
-        answers = mapped(workshop.whole, batches, workshop.askers, workshop.askers)
         pending: deque[Future[Drawn]] = deque()
-        for source, block in zip(alike, chain.from_iterable(answers), strict=True):
-            workshop.stop.check()
-            pending.append(workshop.writers.submit(self._write, source, [block], self._next()))
-            while len(pending) * height * width > workshop.most_waiting and len(pending) > 1:
-                yield pending.popleft().result()
+        with closing(mapped(workshop.whole, batches, workshop.askers, workshop.askers)) as answers:
+            for source, block in zip(alike, chain.from_iterable(answers), strict=True):
+                workshop.stop.check()
+                pending.append(workshop.writers.submit(self._write, source, [block], self._next()))
+                while len(pending) * height * width > workshop.most_waiting and len(pending) > 1:
+                    yield pending.popleft().result()
         yield from (future.result() for future in pending)
 
     def _next(self) -> str:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intarsia.ahead import ahead
-from intarsia.inference import predict_batch, predict_blocks
+from intarsia.inference import predict_batch, predict_blocks, several_at_once
+from intarsia.memory import enough_memory
 from intarsia.pipeline.jobs import CHUNK
 from intarsia.raster.contract import Source
 from intarsia.results.plan import Plan, Subject
-from intarsia.signals import StopRequest
+from intarsia.signals import StopRequest, stopping_between
 from intarsia.tiles import Window
 from intarsia.tiling import Block, Tiling
 
@@ -24,6 +25,7 @@ _BATCH = {"cpu": 1}  # pictures or tiles that the network sees at once; elsewher
 _TILES = 4  # of these
 _MOST_AT_ONCE = 4_000_000  # pixels of a batch
 _WRITERS = 2  # threads
+_ADVICE = "Give a smaller --tile or --batch, or save fewer outputs at once."
 
 
 class Workshop:
@@ -100,3 +102,25 @@ class Workshop:
     def close(self) -> None:
         """Ends the threads; what waits to be written is given up."""
         self.writers.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def workshop(plan: Plan, out: Path, save: Sequence[str]) -> Iterator[Workshop]:
+    """A workshop whose threads end with the context; meanwhile signals wait for a good moment.
+
+    Args:
+        plan: of the prediction.
+        out: the folder of the results.
+        save: names of outputs.
+
+    Raises:
+        MachineError: memory is full.
+    """
+    _ = plan.room  # found out while nobody asks the model
+    with (
+        stopping_between() as stop,
+        enough_memory(_ADVICE),
+        several_at_once(plan.model, alone=plan.options.compile) as askers,
+        closing(Workshop(plan, out, save, askers, stop)) as opened,
+    ):
+        yield opened

@@ -66,16 +66,15 @@ def open_source(
 
 def pixels_of(path: Path) -> int:
     """Pixels of a picture, as its header says; 0 where `open_source` does not decode it whole, or it is damaged."""
+    if path.suffix.lower() in SLIDE_SUFFIXES:
+        return 0
     try:
-        if path.suffix.lower() in SLIDE_SUFFIXES:
-            return 0
-        with path.open("rb") as file:
-            tiff = file.read(4) in TIFF_STARTS
-        if tiff:
-            return _reader_of_tiff(path)[1]
-        with Image.open(path) as picture:
-            return picture.width * picture.height
-    except Exception:  # decoders raise almost anything; whoever opens the picture tells what is wrong
+        with decoding(path), path.open("rb") as file:
+            if file.read(4) in TIFF_STARTS:
+                return _reader_of_tiff(path)[1]
+            with Image.open(file) as picture:
+                return picture.width * picture.height
+    except DataError:  # whoever opens the picture tells what is wrong
         return 0
 
 

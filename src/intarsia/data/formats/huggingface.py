@@ -23,7 +23,7 @@ from intarsia.data.classlists import with_class_list
 from intarsia.data.formats.folders import open_named, split_of, split_of_file
 from intarsia.data.pairing import files_in, folders_in
 from intarsia.data.pairs import SPLITS, Dataset, Stray
-from intarsia.errors import DataError, MachineError, listing
+from intarsia.errors import DataError, MachineError, first_line, listing
 
 _SUFFIXES = frozenset({".parquet", ".arrow"})
 _IMAGES = ("image", "img", "images", "picture", "photo", "pixel_values", "input", "input_image")
@@ -165,7 +165,7 @@ def _reading(file: Path) -> Iterator[tuple[Any, Callable[[list[str]], Iterable[A
                 stream = ipc.open_stream(source)
                 yield stream.schema, lambda _: stream
     except (OSError, pa.ArrowException) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise DataError(f"{file}: cannot be read: {reason}.") from None
 
 
