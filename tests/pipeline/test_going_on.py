@@ -299,7 +299,7 @@ def test_what_a_killed_merge_leaves_is_swept_away(predictor: Predictor, tmp_path
 def test_a_video_that_cannot_be_written_leaves_no_thread(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Frames in tiles: the threads that compute the next end with the error."""
+    """Those that compute the next frames end with the error, though it holds all that was going on."""
     film = VideoWriter(tmp_path / "a.mp4", Fraction(10))
     for number in range(6):
         film.write(noise(80, 96, 3, seed=number))
@@ -309,8 +309,9 @@ def test_a_video_that_cannot_be_written_leaves_no_thread(
         raise MachineError("the disk is full")
 
     monkeypatch.setattr(VideoWriter, "write", full)
+    monkeypatch.setattr("intarsia.pipeline.workshop._MOST_WAITING", 1)
     with pytest.raises(MachineError, match="the disk is full") as raised:
-        predict(predictor, tmp_path / "a.mp4", tmp_path / "out", {"tile": 32, "overlap": 8}, save=["overlays"])
-    assert raised.value.__traceback__ is not None  # it holds all that was going on
-    assert not {thread.name for thread in threading.enumerate()} & {"ahead", "ahead_0", "ahead_1"}
+        predict(predictor, tmp_path / "a.mp4", tmp_path / "out", save=["overlays"])
+    assert raised.value.__traceback__ is not None
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("ahead")]
     assert not list((tmp_path / "out").rglob("*.mp4"))
